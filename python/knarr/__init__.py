@@ -1,0 +1,1 @@
+"""knarr: a cluster orchestrator that speaks the Kubernetes API."""

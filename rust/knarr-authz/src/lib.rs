@@ -1,0 +1,1 @@
+//! RBAC and node authorization.

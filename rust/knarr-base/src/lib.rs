@@ -1,0 +1,1 @@
+//! Newtypes, limits and the seams to the outside world.

@@ -1,0 +1,1 @@
+//! DNS wire format and answers from an index.

@@ -1,0 +1,1 @@
+//! TLS, HTTP, authentication, flow control, streams and proxying.

@@ -1,0 +1,1 @@
+//! The real disk, network and clock, and the threads that drive the cores.

@@ -1,0 +1,1 @@
+//! Log, votes and membership of the replicated store.

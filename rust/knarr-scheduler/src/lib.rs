@@ -1,0 +1,1 @@
+//! Object changes in, columns, assignments and reasons out.

@@ -1,0 +1,1 @@
+//! Compiled declarations of kinds: defaults, rules, patches, ownership, tables.

@@ -1,0 +1,1 @@
+//! A seeded world with faults, invariants and replay.

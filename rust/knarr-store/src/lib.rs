@@ -1,0 +1,1 @@
+//! Key spaces, revisions, transactions, leases and snapshots.

@@ -1,0 +1,1 @@
+//! SPDY and WebSocket channels as state machines over bytes.

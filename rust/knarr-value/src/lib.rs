@@ -1,0 +1,1 @@
+//! The value type, quantities, selectors and codecs.

@@ -1,0 +1,1 @@
+//! Projected, indexed caches that controllers and agents read.
