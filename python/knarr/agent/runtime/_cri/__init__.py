@@ -1,0 +1,1 @@
+"""Messages of the CRI and of containerd's events, generated: see tools/gen_cri.py."""
