@@ -1,0 +1,1 @@
+"""What the repository is kept with: `python -m tools` lists it. Nothing here is shipped."""
