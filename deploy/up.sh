@@ -1,0 +1,24 @@
+#!/bin/sh
+# One command on a fresh machine: builds knarr, starts a cluster on this machine, runs a real workload and shows it.
+# usage: sh deploy/up.sh          BUILD_ONLY=1: stop after the build (.venv/bin/knarr)     DATA_DIR=D: where the cluster lies
+set -eu
+cd "$(dirname "$0")/.."
+. deploy/lib.sh
+
+need_rust
+build_packages
+[ -n "${BUILD_ONLY:-}" ] || node_packages
+build
+[ -z "${BUILD_ONLY:-}" ] || { say "built: .venv/bin/knarr"; exit 0; }
+[ "$(id -u)" = 0 ] || fail "containers need root" "run as root, or try: .venv/bin/knarr up --runtime hollow"
+
+images=.cache/images.tar
+if [ ! -e $images ] || [ deploy/images/build.py -nt $images ] || [ deploy/images/pause.rs -nt $images ]; then
+    say "building the local images"
+    mkdir -p .cache
+    .venv/bin/python deploy/images/build.py $images
+fi
+
+say "starting the cluster"
+.venv/bin/knarr up --detach ${DATA_DIR:+--data-dir "$DATA_DIR"}
+exec .venv/bin/python deploy/show.py ${DATA_DIR:+--data-dir "$DATA_DIR"} --images $images

@@ -1,0 +1,5 @@
+"""`python -m knarr` is the command `knarr`."""
+
+from knarr.cli import main
+
+main()

@@ -1,0 +1,43 @@
+"""The root command: finds a verb's file by its name, so that `knarr up` imports no other verb.
+
+Exit codes: 0 done, 1 it could not be done (`error:` and `hint:` on standard error), 2 the command line makes no sense.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+
+import click
+
+import knarr.cli.verbs
+from knarr.cluster.refusal import Refusal
+
+
+class Verbs(click.Group):
+    """A group whose commands are the modules of `knarr.cli.verbs`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(module.name for module in pkgutil.iter_modules(knarr.cli.verbs.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"knarr.cli.verbs.{cmd_name}").command
+        return command
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="knarr", message="knarr %(version)s")
+def root() -> None:
+    """A cluster orchestrator that speaks the Kubernetes API."""
+
+
+def main() -> None:
+    """Entry point of the script `knarr`."""
+    try:
+        root(prog_name="knarr")
+    except Refusal as refusal:
+        print(refusal.text(), file=sys.stderr)
+        sys.exit(1)

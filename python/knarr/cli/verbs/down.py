@@ -1,0 +1,17 @@
+"""knarr down: end this machine's cluster."""
+
+from __future__ import annotations
+
+import click
+
+from knarr.cli import options
+from knarr.cluster import lifecycle
+from knarr.cluster.config import default_data_dir, load
+
+
+@click.command()
+@options.data_dir
+@click.option("--purge", is_flag=True, help="Delete the data too.")
+def command(data_dir: str | None, purge: bool) -> None:
+    """End the servers and the pods. The data stays, unless --purge is given."""
+    lifecycle.down(load(data_dir or default_data_dir()), lifecycle.say_on_stderr, purge)

@@ -1,0 +1,29 @@
+"""knarr up: a cluster on this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from knarr.cli import options
+from knarr.cluster import lifecycle
+from knarr.cluster.config import settle
+from knarr.cluster.refusal import Refusal
+
+
+@click.command()
+@options.data_dir
+@options.cluster
+@click.option("--detach", is_flag=True, help="Return once the cluster serves; it goes on in the background.")
+def command(data_dir: str | None, detach: bool, **given: Any) -> None:
+    """Start a cluster on this machine: API server, controllers and a node."""
+    config = settle(data_dir, given)
+    if detach:
+        lifecycle.up_detached(config, lifecycle.say_on_stderr)
+        return
+    try:
+        lifecycle.up(config, lifecycle.say_on_stderr)
+    except Refusal as refusal:
+        lifecycle.tell_parent(refusal)
+        raise

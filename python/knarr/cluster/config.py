@@ -1,0 +1,237 @@
+"""The settings of one machine's cluster, and the layout of its data directory.
+
+Settings are remembered in `config.json` of the data directory, so that every role of it is started by `knarr ROLE --data-dir D`
+alone, and a second `knarr up` needs no flag to find the same cluster again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from knarr.cluster.refusal import Refusal
+
+DNS_1123_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+RUNTIMES = ("cri", "hollow")
+UNIX_PATH_BYTES_MAX = 107  # sun_path holds 108 bytes with its closing zero (unix(7))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What `knarr up` was told. Addresses are text in their canonical form; ports are TCP ports."""
+
+    data_dir: str
+    node_name: str
+    node_ip: str
+    port: int = 6443
+    runtime: str = "cri"
+    cri: str | None = None
+    cluster_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/16"
+    kubeconfig: str | None = None
+    tls_san: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> Paths:
+        """Where everything of this cluster lies."""
+        return Paths(Path(self.data_dir))
+
+    @property
+    def server_url(self) -> str:
+        """The address that clients on this machine and its pods use."""
+        return f"https://{bracketed(self.node_ip)}:{self.port}"
+
+    def service_address(self, offset: int) -> str:
+        """The address `offset` steps into the Service range: 1 is Service default/kubernetes, 10 is cluster DNS."""
+        return str(ipaddress.ip_network(self.service_cidr)[offset])
+
+    def save(self) -> None:
+        """Remember the settings in the data directory."""
+        write_private(self.paths.config, json.dumps(dataclasses.asdict(self), indent=1).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The files of one data directory."""
+
+    data_dir: Path
+
+    @property
+    def config(self) -> Path:
+        return self.data_dir / "config.json"
+
+    @property
+    def store(self) -> Path:
+        return self.data_dir / "store"
+
+    @property
+    def pki(self) -> Path:
+        return self.data_dir / "pki"
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        return self.data_dir / "admin.conf"
+
+    def kubeconfig(self, role: str) -> Path:
+        """The kubeconfig that `role` (controllers, agent) speaks with."""
+        return self.data_dir / f"{role}.conf"
+
+    @property
+    def agent(self) -> Path:
+        return self.data_dir / "agent"
+
+    @property
+    def logs(self) -> Path:
+        return self.data_dir / "logs"
+
+    def log(self, role: str) -> Path:
+        return self.logs / f"{role}.log"
+
+    @property
+    def run(self) -> Path:
+        return self.data_dir / "run"
+
+    @property
+    def lock(self) -> Path:
+        return self.run / "lock"
+
+    @property
+    def state(self) -> Path:
+        return self.run / "state.json"
+
+
+def default_data_dir() -> str:
+    """`/var/lib/knarr` for root, the XDG state folder for everybody else."""
+    if os.geteuid() == 0:
+        return "/var/lib/knarr"
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(base, "knarr")
+
+
+def default_node_ip() -> str:
+    """The address this host would send from, else loopback where it has no route out (a network namespace of its own)."""
+    for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:  # connecting a datagram socket sends nothing
+                probe.connect((far, 9))
+                return str(probe.getsockname()[0])
+        except OSError:
+            continue
+    return "127.0.0.1"
+
+
+def settle(data_dir: str | None, given: Mapping[str, Any]) -> Config:
+    """The settings to run with: what was given, else what this data directory remembers, else the defaults.
+
+    given: field name to value, None where the flag was not used. Raises Refusal for a value that cannot be.
+    """
+    directory = os.path.abspath(data_dir or default_data_dir())
+    values: dict[str, Any] = remembered(directory)
+    values.update({key: value for key, value in given.items() if value is not None and value != ()})
+    values["data_dir"] = directory
+    values.setdefault("node_name", socket.gethostname().split(".")[0].lower())
+    values.setdefault("node_ip", default_node_ip())
+    if values.get("kubeconfig"):
+        values["kubeconfig"] = os.path.abspath(values["kubeconfig"])
+    values["tls_san"] = tuple(values.get("tls_san", ()))
+    known = {field.name for field in dataclasses.fields(Config)}
+    return checked(Config(**{key: value for key, value in values.items() if key in known}))
+
+
+def load(data_dir: str) -> Config:
+    """The settings that a data directory remembers. Raises Refusal where there are none."""
+    directory = os.path.abspath(data_dir)
+    values = remembered(directory)
+    if not values:
+        raise Refusal(f"{directory} holds no cluster", "start one with `knarr up --data-dir DIR`")
+    return settle(directory, {})
+
+
+def remembered(directory: str) -> dict[str, Any]:
+    path = Paths(Path(directory)).config
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except NotADirectoryError:
+        raise Refusal(f"{directory} is not a directory", "name another with --data-dir") from None
+    except PermissionError:
+        raise Refusal(f"{path} cannot be read by this user", "run as the user that started the cluster") from None
+    except ValueError as cause:
+        raise Refusal(f"{path} is damaged: {cause}", "remove that file and give the flags of `knarr up` again") from None
+    if not isinstance(values, dict):
+        raise Refusal(f"{path} is damaged: not an object", "remove that file and give the flags of `knarr up` again")
+    return values
+
+
+def checked(config: Config) -> Config:
+    """The same settings, or a Refusal that names the flag and what it takes."""
+    if len(config.node_name) > 253 or not DNS_1123_SUBDOMAIN.fullmatch(config.node_name):
+        raise Refusal(
+            f"--node-name {config.node_name!r} is no node name",
+            "use lower-case letters, digits, '-' and '.', at most 253, beginning and ending with a letter or digit",
+        )
+    address = parsed_address("--node-ip", config.node_ip)
+    if not 1 <= config.port <= 65535:
+        raise Refusal(f"--port {config.port} is no port", "use a number from 1 to 65535")
+    if config.runtime not in RUNTIMES:
+        raise Refusal(f"--runtime {config.runtime!r} is not known", f"use one of: {', '.join(RUNTIMES)}")
+    if config.cri is not None and not config.cri.startswith("unix://") and not config.cri.startswith("/"):
+        raise Refusal(f"--cri {config.cri!r} is no endpoint", "use unix:///path/to/socket")
+    cluster = parsed_network("--cluster-cidr", config.cluster_cidr)
+    service = parsed_network("--service-cidr", config.service_cidr)
+    if service.num_addresses < 16:
+        raise Refusal(f"--service-cidr {config.service_cidr} is too small", "use at least a /28: cluster DNS is its tenth")
+    if cluster.version != service.version:
+        raise Refusal("--cluster-cidr and --service-cidr are of different address families", "use one family for both")
+    if cluster.overlaps(service):
+        raise Refusal(
+            f"--cluster-cidr {config.cluster_cidr} and --service-cidr {config.service_cidr} overlap",
+            "give them ranges of their own",
+        )
+    return dataclasses.replace(
+        config, node_ip=str(address), cluster_cidr=str(cluster), service_cidr=str(service)
+    )
+
+
+def parsed_address(flag: str, text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise Refusal(f"{flag} {text!r} is no IP address", "use one of this host's, such as 192.168.1.10") from None
+
+
+def parsed_network(flag: str, text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as cause:
+        raise Refusal(f"{flag} {text!r} is no network: {cause}", "use ADDRESS/BITS, such as 10.244.0.0/16") from None
+
+
+def bracketed(address: str) -> str:
+    """An address as it stands in a URL."""
+    return f"[{address}]" if ":" in address else address
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file of mode 0600 whole or not at all; a reader sees the old content or the new."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,43 @@
+"""`knarr server`: the API server with its store and scheduler."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from knarr.apiserver import ApiServer, Options
+from knarr.cluster import notify
+from knarr.cluster.config import Config
+from knarr.cluster.prepare import prepare
+from knarr.cluster.refusal import Refusal
+from knarr.errors import OpenError
+
+
+def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT. Raises Refusal where the server cannot start."""
+    prepare(config)
+    paths = config.paths
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    try:
+        server = ApiServer.open(
+            Options(
+                store_dir=str(paths.store),
+                pki_dir=str(paths.pki),
+                address=config.node_ip,
+                port=config.port,
+                service_cidr=config.service_cidr,
+                cluster_cidr=config.cluster_cidr,
+            )
+        )
+    except OpenError as error:
+        raise Refusal(str(error), error.hint) from None
+    try:
+        server.start()
+        notify.ready()
+        # a signal interrupts the wait; the handler runs between two of them
+        while not stop.wait(3600):
+            pass
+    finally:
+        server.stop()
