@@ -1,0 +1,67 @@
+//! ConfigMap and Secret: sizes, keys in two maps, and what `immutable` freezes.
+
+use super::super::immutable::same;
+use super::super::{NULL, Scope};
+use crate::error::FieldError;
+use knarr_value::Value;
+
+/// All values together, in bytes.
+const DATA_MAX: usize = 1024 * 1024;
+
+fn base64_len(text: &str) -> usize {
+    let padding = text.bytes().rev().take_while(|b| *b == b'=').count();
+    (text.len() / 4 * 3).saturating_sub(padding)
+}
+
+/// At the object. A Secret's `data` is base64, a ConfigMap's text; `binaryData` is base64 always.
+pub fn size(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let secret = scope.value.get("type").is_some();
+    let mut total = 0;
+    for (field, encoded) in [("data", secret), ("binaryData", true)] {
+        for (_, value) in scope.get(field).as_map().into_iter().flat_map(|map| map.iter()) {
+            let text = value.as_str().unwrap_or("");
+            total += if encoded { base64_len(text) } else { text.len() };
+        }
+    }
+    if !secret {
+        for (key, _) in scope.get("binaryData").as_map().into_iter().flat_map(|map| map.iter()) {
+            if scope.get("data").get(key).is_some() {
+                let path = scope.path.field("data");
+                let detail = "duplicate of key present in binaryData";
+                errors.push(FieldError::invalid(path.key(key).text(), &key[..], detail));
+            }
+        }
+    }
+    if total > DATA_MAX {
+        // Kubernetes names the whole ConfigMap (an empty path) but a Secret's data.
+        let path = if secret { scope.path.child("data") } else { String::new() };
+        errors.push(FieldError::too_long(path, DATA_MAX));
+    }
+}
+
+/// At the object, on update: what was immutable stays so, with its data.
+pub fn immutable(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let old = scope.old.unwrap_or(&NULL);
+    if old.get("immutable").and_then(Value::as_bool) != Some(true) {
+        return;
+    }
+    let detail = "field is immutable when `immutable` is set";
+    if scope.get("immutable").as_bool() != Some(true) {
+        errors.push(FieldError::forbidden(scope.path.child("immutable"), detail));
+    }
+    for field in ["data", "binaryData"] {
+        if !same(scope.get(field), old.get(field).unwrap_or(&NULL)) {
+            errors.push(FieldError::forbidden(scope.path.child(field), detail));
+        }
+    }
+}
+
+/// A base64 value that must hold JSON (a registry's credentials).
+pub fn json_field(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    use base64::Engine;
+    let Some(text) = scope.value.as_str() else { return };
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
+    if let Err(error) = knarr_value::json::parse(&bytes) {
+        errors.push(FieldError::invalid(scope.path.text(), "<secret contents redacted>", error.to_string()));
+    }
+}

@@ -1,0 +1,135 @@
+//! The addresses of a Service: clusterIP and clusterIPs agree, families are distinct, and once given they stay.
+
+use super::super::{NULL, Scope};
+use crate::error::FieldError;
+use crate::formats;
+use knarr_value::Value;
+
+fn texts<'v>(value: &'v Value, field: &str) -> Vec<&'v str> {
+    let list = value.get(field).and_then(Value::as_list).unwrap_or(&[]);
+    list.iter().map(|v| v.as_str().unwrap_or("")).collect()
+}
+
+fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value.get(field).and_then(Value::as_str).unwrap_or("")
+}
+
+fn headless(ips: &[&str]) -> bool {
+    ips == ["None"]
+}
+
+/// At `spec`.
+pub fn addresses(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let spec = scope.value;
+    if text(spec, "type") == "ExternalName" {
+        return;
+    }
+    let (ips, families) = (texts(spec, "clusterIPs"), texts(spec, "ipFamilies"));
+    let shown = spec.get("clusterIPs").cloned().unwrap_or_default();
+    let list = scope.path.field("clusterIPs");
+    let single = text(spec, "clusterIP");
+    match (single.is_empty(), ips.first()) {
+        (false, None) => errors.push(FieldError::required(list.text(), "")),
+        (false, Some(first)) if *first != single => {
+            errors.push(FieldError::invalid(list.text(), shown.clone(), "first value must match `clusterIP`"));
+        }
+        (true, Some(_)) => {
+            let detail = "must be empty when `clusterIP` is not specified";
+            errors.push(FieldError::invalid(list.text(), shown.clone(), detail));
+        }
+        _ => {}
+    }
+    let family_path = scope.path.field("ipFamilies");
+    for (index, family) in families.iter().enumerate() {
+        let place = family_path.index(index).text();
+        if !matches!(*family, "IPv4" | "IPv6") {
+            errors.push(FieldError::not_supported(place.clone(), *family, &["IPv4", "IPv6"]));
+        }
+        if families[..index].contains(family) {
+            errors.push(FieldError::duplicate(place, *family));
+        }
+    }
+    let policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
+    if let Some(policy) = spec.get("ipFamilyPolicy").and_then(Value::as_str) {
+        if !policies.contains(&policy) {
+            errors.push(FieldError::not_supported(scope.path.child("ipFamilyPolicy"), policy, &policies));
+        }
+    }
+    let known = texts(scope.old.unwrap_or(&NULL), "clusterIPs");
+    let mut bad = false;
+    for (index, ip) in ips.iter().enumerate() {
+        if index == 0 && *ip == "None" {
+            if ips.len() > 1 {
+                bad = true;
+                errors.push(FieldError::invalid(list.text(), shown.clone(), "'None' must be the first and only value"));
+            }
+            continue;
+        }
+        if !known.contains(ip) && formats::parse_ip_sloppy(ip).is_none() {
+            bad = true;
+            let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+            errors.push(FieldError::invalid(list.index(index).text(), *ip, detail));
+        }
+    }
+    if ips.len() > 2 {
+        errors.push(FieldError::invalid(list.text(), shown.clone(), "may only hold up to 2 values"));
+    }
+    if bad {
+        return;
+    }
+    let sixes = ips.iter().filter(|ip| ip.contains(':')).count();
+    if ips.len() > 1 && !(ips.len() == 2 && sixes == 1) {
+        let detail = "may specify no more than one IP for each IP family";
+        errors.push(FieldError::invalid(list.text(), shown, detail));
+    }
+    if headless(&ips) {
+        return;
+    }
+    for (index, (ip, family)) in ips.iter().zip(&families).enumerate() {
+        if (*family == "IPv4") == ip.contains(':') {
+            let detail = format!("expected an {family} value as indicated by `ipFamilies[{index}]`");
+            errors.push(FieldError::invalid(list.index(index).text(), *ip, detail));
+        }
+    }
+}
+
+/// At `spec`, on update: addresses and families are added or released at the end only.
+pub fn update(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let (new, old) = (scope.value, scope.old.unwrap_or(&NULL));
+    if text(new, "type") == "ExternalName" || text(old, "type") == "ExternalName" {
+        return;
+    }
+    let (new_ips, old_ips) = (texts(new, "clusterIPs"), texts(old, "clusterIPs"));
+    let was_headless = headless(&old_ips);
+    if !(was_headless && headless(&new_ips)) {
+        kept(scope, "clusterIPs", &new_ips, &old_ips, "clusterIP", errors);
+    }
+    if was_headless == headless(&new_ips) && !was_headless {
+        kept(scope, "ipFamilies", &texts(new, "ipFamilies"), &texts(old, "ipFamilies"), "ipFamily", errors);
+    }
+}
+
+fn kept(scope: &Scope<'_>, field: &str, new: &[&str], old: &[&str], word: &str, errors: &mut Vec<FieldError>) {
+    let path = scope.path.field(field);
+    let shown = scope.value.get(field).cloned().unwrap_or(Value::List(Vec::new()));
+    let mut fail = |index: usize, detail: String| {
+        errors.push(FieldError::invalid(path.index(index).text(), shown.clone(), detail));
+    };
+    if new.len() == old.len() {
+        for index in (0..old.len()).filter(|i| old[*i] != new[*i]) {
+            // For families Kubernetes always names the first.
+            fail(if field == "ipFamilies" { 0 } else { index }, "may not change once set".into());
+        }
+        return;
+    }
+    if new.is_empty() {
+        fail(0, format!("primary {word} can not be unset"));
+    } else if old.first().is_some_and(|first| *first != new[0]) {
+        fail(0, "may not change once set".into());
+    }
+    if new.len() == 1 && old.len() > 1 && text(scope.value, "ipFamilyPolicy") != "SingleStack" {
+        let value = scope.value.get("ipFamilyPolicy").cloned().unwrap_or_default();
+        let detail = format!("must be set to 'SingleStack' when releasing the secondary {word}");
+        errors.push(FieldError::invalid(scope.path.child("ipFamilyPolicy"), value, detail));
+    }
+}

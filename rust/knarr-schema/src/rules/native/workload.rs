@@ -1,0 +1,61 @@
+//! Deployment and ReplicaSet: rolling updates, and the labels of the template.
+
+use super::super::{NULL, Scope};
+use crate::error::FieldError;
+use crate::formats;
+use knarr_value::{LabelSelector, Value};
+
+/// A number that is not negative, or a percentage.
+pub fn int_or_percent(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    match scope.value {
+        Value::Str(text) => {
+            for message in formats::percent(text) {
+                errors.push(FieldError::invalid(scope.path.text(), text.clone(), message));
+            }
+        }
+        Value::Int(n) if *n < 0 => {
+            errors.push(FieldError::invalid(scope.path.text(), Value::Int(*n), "must be greater than or equal to 0"));
+        }
+        _ => {}
+    }
+}
+
+/// The number itself, or that before the percent sign.
+fn number(value: &Value) -> i64 {
+    match value {
+        Value::Str(text) => text.trim_end_matches('%').parse().unwrap_or(0),
+        other => other.as_i64().unwrap_or(0),
+    }
+}
+
+/// RollingUpdate of a Deployment: both bounds well formed, not both zero, at most everything unavailable.
+pub fn rolling_update(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let (unavailable, surge) = (scope.get("maxUnavailable"), scope.get("maxSurge"));
+    for (field, value) in [("maxUnavailable", unavailable), ("maxSurge", surge)] {
+        let path = scope.path.field(field);
+        int_or_percent(&Scope { value, path: &path, ..*scope }, errors);
+    }
+    let path = || scope.path.child("maxUnavailable");
+    if number(unavailable) == 0 && number(surge) == 0 {
+        errors.push(FieldError::invalid(path(), unavailable.clone(), "may not be 0 when `maxSurge` is 0"));
+    }
+    if matches!(unavailable, Value::Str(text) if text.ends_with('%')) && number(unavailable) > 100 {
+        errors.push(FieldError::invalid(path(), unavailable.clone(), "must not be greater than 100%"));
+    }
+}
+
+/// At a spec with `selector` and `template`: the selector selects what the template makes.
+pub fn template_labels(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let selector = scope.get("selector");
+    let labels = scope.value.path(&["template", "metadata", "labels"]).unwrap_or(&NULL);
+    let Ok(parsed) = LabelSelector::from_value(selector) else { return };
+    if crate::rules::is_unset(selector) {
+        return;
+    }
+    if !parsed.matches(labels) {
+        let template = scope.path.field("template");
+        let path = template.field("metadata").child("labels");
+        let shown = if labels.is_null() { NULL.clone() } else { labels.clone() };
+        errors.push(FieldError::invalid(path, shown, "`selector` does not match template `labels`"));
+    }
+}
