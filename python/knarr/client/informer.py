@@ -47,7 +47,7 @@ class Sink(Protocol):
         """One list answer. Returns its resourceVersion and continue token ("" at the end)."""
         ...
 
-    def finish(self) -> None:
+    def finish(self, resource_version: str) -> None:
         """The list is whole; objects not seen since `begin` are gone."""
         ...
 
@@ -124,7 +124,7 @@ class Informer:
             if not token:
                 break
             params = self._params(limit=str(self._page), **{"continue": token})
-        self._sink.finish()
+        self._sink.finish(revision)
         self._revision = revision
         self.synced.set()
 
@@ -185,7 +185,7 @@ class ObjectSink:
         meta = answer.get("metadata") or {}
         return str(meta.get("resourceVersion") or ""), str(meta.get("continue") or "")
 
-    def finish(self) -> None:
+    def finish(self, resource_version: str) -> None:
         for key in [key for key in self.objects if key not in self._seen]:
             self._drop(key, self.objects[key])
 
