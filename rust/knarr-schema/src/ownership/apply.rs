@@ -35,8 +35,8 @@ pub fn apply(
     let managed = managed.as_ref().and_then(Value::as_list).unwrap_or_default();
     let mut list =
         entries::decode(managed).map_err(|e| ApplyError::Internal(format!("failed to decode managed fields: {e}")))?;
-    if list.is_empty() {
-        let empty = Value::Map(Default::default());
+    if list.is_empty() && old.as_map().is_some_and(|m| !m.is_empty()) {
+        let empty = Value::Map(types.zero_struct(id));
         let before = Manager { name: "before-first-apply".into(), ..manager.clone() };
         take(types, id, &empty, &old, &before.identity(false), &mut list, now);
         entries::cap(&mut list);

@@ -92,7 +92,8 @@ pub fn update(types: &TypeTable, id: TypeId, live: Option<&Value>, new: Value, m
     let mut new = new;
     let given = new.remove_path(MANAGED);
     let known = live.and_then(|l| l.path(MANAGED)).and_then(Value::as_list);
-    let empty = Value::Map(Default::default());
+    // What is created is compared with Go's zero object, whose structs stand there already: nobody owns `spec` itself.
+    let empty = if live.is_none() { Value::Map(types.zero_struct(id)) } else { Value::Null };
     let old = live.unwrap_or(&empty);
     let mut list = starting_entries(given, known, !manager.subresource.is_empty());
     // Tracking begins at creation; an object that lost its owners is not tracked until it is applied.
@@ -129,9 +130,12 @@ fn take(types: &TypeTable, id: TypeId, old: &Value, new: &Value, who: &Identity,
     if taken_set.is_empty() {
         return;
     }
-    match list.iter_mut().find(|e| who.is(e)) {
-        Some(entry) => entries::set_time(entry, now),
-        None => list.push(who.entry(Some(now), taken_set.to_value())),
+    // Entries of a scale come from the parent's through the Scale object, and lose their time on the way.
+    let time = (who.subresource != "scale").then_some(now);
+    match (list.iter_mut().find(|e| who.is(e)), time) {
+        (Some(entry), Some(now)) => entries::set_time(entry, now),
+        (Some(_), None) => {}
+        (None, time) => list.push(who.entry(time, taken_set.to_value())),
     }
 }
 

@@ -40,13 +40,13 @@ pub(super) enum Relation<'a> {
     Keys(&'a [Str]),
 }
 
-/// Key fields of associative lists that may be left out because they have a default. These are all there are: the defaults of
-/// fields that are `+listMapKey`, in Kubernetes 1.34.
-fn key_default(ty: &Type, key: &str) -> Option<Value> {
+/// The default of a key field that may be left out of an associative list's item. OpenAPI gives fields that Go always writes their
+/// zero value as default; the one other default among the `+listMapKey` fields of Kubernetes 1.34 is the protocol of a port.
+fn key_default(types: &TypeTable, ty: &Type, key: &str) -> Option<Value> {
     let name = ty.name.rsplit('.').next()?;
     match (name, key) {
         ("ContainerPort" | "ServicePort", "protocol") => Some(Value::Str("TCP".into())),
-        _ => None,
+        _ => ty.field(key).filter(|f| f.always && !f.pointer).map(|f| types.zero(f)),
     }
 }
 
@@ -135,7 +135,7 @@ pub(super) fn item(types: &TypeTable, relation: Relation<'_>, element: Place<'_>
                 if let Some(have) = map.get(key) {
                     fields.push((key.clone(), have.clone()));
                 } else if let Atom::Map { fields: Some(ty), .. } = element.atom(types, None)
-                    && let Some(default) = key_default(ty, key)
+                    && let Some(default) = key_default(types, ty, key)
                 {
                     fields.push((key.clone(), default));
                 }

@@ -126,6 +126,10 @@ fn replay(step: &Step<'_>) {
             assert_eq!(step.code(), 201, "{}: {}", step.title, step.answer());
             let mut new = step.answer().clone();
             new.remove_path(MANAGED);
+            // Added by admission plugins, after owners were computed.
+            for added in ["tolerations", "priority", "preemptionPolicy"] {
+                new.remove_path(&["spec", added]);
+            }
             let mine = update(&TYPES, type_of(&new), None, new.clone(), &step.manager(&new), NOW);
             step.same_owners(&mine);
         }
@@ -138,6 +142,8 @@ fn replay_apply(step: &Step<'_>, live: &Value) {
     let manager = Manager::new(step.text("manager"), step.text("sub"), expected.str_at(&["apiVersion"]));
     let force = step.text("force") == "true";
     match apply(&TYPES, type_of(expected), live, &step.body, &manager, force, NOW) {
+        // Refused by validation afterwards: not the merge's doing.
+        Ok(_) if step.code() == 422 => {}
         Ok(mine) => {
             assert!(step.code() < 300, "{}: applied, but Kubernetes said {}", step.title, step.answer());
             step.same_owners(&mine);

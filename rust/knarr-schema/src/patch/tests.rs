@@ -59,7 +59,7 @@ fn json_patch_bounds() {
     assert!(json_patch(value(&big), &value(&format!("[{copy},{copy}]"))).is_ok());
     let many = Value::List(vec![value(r#"{"op":"test","path":"/b"}"#); JSON_PATCH_OPERATIONS_MAX + 1]);
     let refused = json_patch(value("{}"), &many).expect_err("too many");
-    assert_eq!((refused.code(), refused.answer()), (413, "The allowed maximum operations in a JSON patch is 10000, got 10001"));
+    assert_eq!((refused.code(), refused.answer()), (413, "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001"));
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
