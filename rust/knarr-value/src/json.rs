@@ -76,4 +76,4 @@ pub fn write_pretty(value: &Value, indent: usize, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

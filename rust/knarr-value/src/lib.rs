@@ -12,6 +12,7 @@
 mod error;
 pub mod json;
 mod map;
+pub mod protobuf;
 pub mod quantity;
 pub mod selector;
 pub mod stored;

@@ -187,15 +187,55 @@ impl<T: Into<Value>> FromIterator<T> for Value {
     }
 }
 
-/// Build a [`Value`] in JSON's own notation: `value!({"metadata": {"name": name}, "items": [1, null]})`. Keys are expressions.
+/// Build a [`Value`] in JSON's own notation: `value!({"metadata": {"name": name}, "items": [1, null]})`. A key is a literal, a name, or
+/// an expression in parentheses; a value may be any expression that `Value::from` takes.
 #[macro_export]
 macro_rules! value {
+    (@list $list:ident) => {};
+    (@list $list:ident null $(, $($rest:tt)*)?) => {
+        $list.push($crate::Value::Null);
+        $crate::value!(@list $list $($($rest)*)?);
+    };
+    (@list $list:ident [ $($inner:tt)* ] $(, $($rest:tt)*)?) => {
+        $list.push($crate::value!([ $($inner)* ]));
+        $crate::value!(@list $list $($($rest)*)?);
+    };
+    (@list $list:ident { $($inner:tt)* } $(, $($rest:tt)*)?) => {
+        $list.push($crate::value!({ $($inner)* }));
+        $crate::value!(@list $list $($($rest)*)?);
+    };
+    (@list $list:ident $item:expr $(, $($rest:tt)*)?) => {
+        $list.push($crate::Value::from($item));
+        $crate::value!(@list $list $($($rest)*)?);
+    };
+    (@map $map:ident) => {};
+    (@map $map:ident $key:tt : null $(, $($rest:tt)*)?) => {
+        $map.insert($key, $crate::Value::Null);
+        $crate::value!(@map $map $($($rest)*)?);
+    };
+    (@map $map:ident $key:tt : [ $($inner:tt)* ] $(, $($rest:tt)*)?) => {
+        $map.insert($key, $crate::value!([ $($inner)* ]));
+        $crate::value!(@map $map $($($rest)*)?);
+    };
+    (@map $map:ident $key:tt : { $($inner:tt)* } $(, $($rest:tt)*)?) => {
+        $map.insert($key, $crate::value!({ $($inner)* }));
+        $crate::value!(@map $map $($($rest)*)?);
+    };
+    (@map $map:ident $key:tt : $item:expr $(, $($rest:tt)*)?) => {
+        $map.insert($key, $crate::Value::from($item));
+        $crate::value!(@map $map $($($rest)*)?);
+    };
     (null) => { $crate::Value::Null };
-    ([ $($item:tt),* $(,)? ]) => { $crate::Value::List(vec![ $( $crate::value!($item) ),* ]) };
-    ({ $($key:tt : $item:tt),* $(,)? }) => {{
+    ([ $($inner:tt)* ]) => {{
+        #[allow(unused_mut, clippy::vec_init_then_push)]
+        let mut list = ::std::vec::Vec::<$crate::Value>::new();
+        $crate::value!(@list list $($inner)*);
+        $crate::Value::List(list)
+    }};
+    ({ $($inner:tt)* }) => {{
         #[allow(unused_mut)]
         let mut map = $crate::Map::new();
-        $( map.insert($key, $crate::value!($item)); )*
+        $crate::value!(@map map $($inner)*);
         $crate::Value::Map(map)
     }};
     ($other:expr) => { $crate::Value::from($other) };
@@ -216,6 +256,14 @@ mod tests {
         assert_eq!(v.path(&["metadata", "name", "x"]), Some(&Value::Int(1)));
         assert_eq!(v.remove_path(&["spec", "nodeName"]), Some(Value::from("n1")));
         assert!(v.path(&["spec"]).is_some_and(Value::is_empty));
+    }
+
+    #[test]
+    fn the_macro_takes_expressions() {
+        let (key, n) = ("k", 2);
+        let v =
+            value!({"a": [n + 1, -1, [], {}, null, "x".to_owned(),], key: {(format!("{key}2")): n.max(3)}, "z": true});
+        assert_eq!(v.to_string(), r#"{"a":[3,-1,[],{},null,"x"],"k":{"k2":3},"z":true}"#);
     }
 
     #[test]

@@ -106,7 +106,8 @@ proptest! {
         prop_assert_eq!(a.add(&b).sub(&b), a);
         prop_assert_eq!(a.cmp(&b), a.sub(&b).as_nanos().cmp(&0));
         prop_assert_eq!(a.mul(3), a.add(&a).add(&a));
-        prop_assert_eq!(a.neg().as_milli(), -a.as_milli());
+        prop_assert_eq!(a.neg().as_nanos(), -a.as_nanos());
+        prop_assert_eq!(a.neg().canonical(), if a.is_zero() { "0".to_owned() } else { format!("-{a}").replace("--", "") });
     }
 
     #[test]
