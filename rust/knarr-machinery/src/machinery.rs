@@ -57,6 +57,7 @@ pub struct Machinery {
     pub(crate) settings: Settings,
     rng: Mutex<Box<dyn Rng>>,
     registry: ArcSwap<Registry>,
+    pub(crate) notes: Mutex<crate::expiry::Notes>,
     /// Serializes writers of the registry; readers never wait.
     adding: Mutex<()>,
 }
@@ -72,6 +73,7 @@ impl Machinery {
             settings: parts.settings,
             rng: Mutex::new(parts.rng),
             registry: ArcSwap::from_pointee(Registry::default()),
+            notes: Mutex::default(),
             adding: Mutex::new(()),
         })
     }
@@ -172,7 +174,7 @@ impl Machinery {
                     "The provided resource version is too old: the oldest that can be read is {oldest}"
                 ))
             }
-            StoreError::TooLarge { .. } => Status::too_large("etcdserver: request is too large"),
+            StoreError::TooLarge { .. } => Status::plain_internal("etcdserver: request is too large"),
             StoreError::NoLeader => Status::unavailable("etcdserver: no leader"),
             other => Status::internal(other),
         }

@@ -43,6 +43,22 @@ impl KindEntry {
         Bytes::from(format!("{}/{plural}/", if group.is_empty() { "core" } else { group }))
     }
 
+    /// A top-level field's name in this form, by its name in the stored one.
+    pub(crate) fn field_from_stored(&self, stored: &str) -> Str {
+        let renamed = self.compiled.storage.as_ref().and_then(|storage| {
+            storage.fields.iter().find(|(_, there)| there == stored).map(|(here, _)| Str::from(here))
+        });
+        renamed.unwrap_or_else(|| Str::from(stored))
+    }
+
+    /// The reverse of [`Self::field_from_stored`].
+    pub(crate) fn field_to_stored(&self, field: &str) -> Str {
+        let renamed = self.compiled.storage.as_ref().and_then(|storage| {
+            storage.fields.iter().find(|(here, _)| here == field).map(|(_, there)| Str::from(there))
+        });
+        renamed.unwrap_or_else(|| Str::from(field))
+    }
+
     /// How errors name it.
     pub fn name(&self) -> Resource<'_> {
         Resource { group: &self.compiled.group, plural: &self.compiled.plural }
@@ -55,6 +71,25 @@ impl KindEntry {
         key.put_slice(namespace.as_bytes());
         key.put_u8(b'/');
         key.put_slice(name.as_bytes());
+        key.freeze()
+    }
+
+    /// Namespace and name of one of this kind's keys.
+    pub fn split_key<'a>(&self, key: &'a [u8]) -> (&'a str, &'a str) {
+        let rest = key.get(self.prefix.len()..).unwrap_or_default();
+        let text = std::str::from_utf8(rest).unwrap_or("");
+        text.split_once('/').unwrap_or(("", text))
+    }
+
+    /// A key's `namespace/name`, as continue tokens hold it.
+    pub(crate) fn text_after_prefix(&self, key: &[u8]) -> String {
+        String::from_utf8_lossy(key.get(self.prefix.len()..).unwrap_or_default()).into_owned()
+    }
+
+    /// The reverse of [`Self::text_after_prefix`].
+    pub(crate) fn key_from(&self, text: &str) -> Bytes {
+        let mut key = BytesMut::from(&self.prefix[..]);
+        key.put_slice(text.as_bytes());
         key.freeze()
     }
 

@@ -36,6 +36,8 @@ pub struct Status {
     pub reason: &'static str,
     pub message: String,
     pub details: Option<Box<Details>>,
+    /// `metadata.continue`: how to go on after an expired list; empty for all others.
+    pub continue_token: String,
 }
 
 /// A resource as errors name it: `pods`, `deployments.apps`.
@@ -57,7 +59,7 @@ impl fmt::Display for Resource<'_> {
 
 impl Status {
     fn failure(code: u16, reason: &'static str, message: String, details: Option<Details>) -> Self {
-        Self { code, success: false, reason, message, details: details.map(Box::new) }
+        Self { code, success: false, reason, message, details: details.map(Box::new), continue_token: String::new() }
     }
 
     fn of(code: u16, reason: &'static str, resource: Resource<'_>, name: &str, message: String) -> Self {
@@ -79,12 +81,12 @@ impl Status {
             uid: uid.to_owned(),
             ..Details::default()
         };
-        Self { code: 200, success: true, reason: "", message: String::new(), details: Some(Box::new(details)) }
+        Self { code: 200, success: true, reason: "", message: String::new(), details: Some(Box::new(details)), continue_token: String::new() }
     }
 
     /// A `Success` without details: what `pods/binding` and a create of a Binding answer (201).
     pub fn created() -> Self {
-        Self { code: 201, success: true, reason: "", message: String::new(), details: None }
+        Self { code: 201, success: true, reason: "", message: String::new(), details: None, continue_token: String::new() }
     }
 
     pub fn not_found(resource: Resource<'_>, name: &str) -> Self {
@@ -265,6 +267,22 @@ impl Status {
         Self::failure(500, "InternalError", message, Some(Details { causes: vec![cause], ..Details::default() }))
     }
 
+    /// A 500 that Kubernetes does not classify: no reason, and the bare text.
+    pub fn plain_internal(message: impl Into<String>) -> Self {
+        Self::failure(500, "", message.into(), None)
+    }
+
+    /// A 422 or the like of a patch or an admission plugin that brings its own code, reason and words.
+    pub fn other(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self::failure(code, reason, message.into(), None)
+    }
+
+    /// A patch of an unknown media type.
+    pub fn unsupported_patch() -> Self {
+        let details = Some(Details::default());
+        Self::failure(415, "UnsupportedMediaType", "415: Unsupported Media Type".to_owned(), details)
+    }
+
     pub fn timeout(message: impl fmt::Display) -> Self {
         Self::failure(504, "Timeout", format!("Timeout: {message}"), Some(Details::default()))
     }
@@ -311,7 +329,12 @@ impl Status {
     /// The JSON text, fields in Go's order. `pretty` indents by two spaces as kube-apiserver does for `?pretty=true`.
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = String::with_capacity(256 + self.message.len());
-        out.push_str("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":");
+        out.push_str("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{");
+        if !self.continue_token.is_empty() {
+            out.push_str("\"continue\":");
+            json_string(&self.continue_token, &mut out);
+        }
+        out.push_str("},\"status\":");
         out.push_str(if self.success { "\"Success\"" } else { "\"Failure\"" });
         if !self.message.is_empty() {
             out.push_str(",\"message\":");

@@ -139,12 +139,12 @@ impl Class {
         if let Some(name) = &selection.name {
             return Home::Name(name.clone());
         }
-        for (field, value) in selection.fields.requires_equal() {
-            if field == "metadata.name" {
-                return Home::Name(value);
-            }
-            if let Some(index) = indexed.iter().position(|one| *one == field) {
-                return Home::Field(index, value);
+        if let Some(name) = selection.fields.requires_equal("metadata.name") {
+            return Home::Name(name.into());
+        }
+        for (index, field) in indexed.iter().enumerate() {
+            if let Some(value) = selection.fields.requires_equal(field) {
+                return Home::Field(index, value.into());
             }
         }
         if let Some((key, value)) = selection.labels.requires_equal().and_then(|pairs| pairs.into_iter().next()) {
@@ -246,10 +246,6 @@ impl Classes {
 
     pub fn len(&self) -> usize {
         self.by_identity.len()
-    }
-
-    pub fn get(&self, id: u32) -> &Class {
-        self.slab[id as usize].as_deref().expect("a watcher's class lives as long as the watcher")
     }
 
     pub fn get_mut(&mut self, id: u32) -> &mut Class {

@@ -32,10 +32,6 @@ impl Ring {
         self.first
     }
 
-    pub fn floor(&self) -> Revision {
-        self.floor
-    }
-
     pub fn bytes(&self) -> usize {
         self.bytes
     }
