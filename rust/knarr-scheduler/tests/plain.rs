@@ -13,7 +13,7 @@ struct Counter(u64);
 impl Rng for Counter {
     fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        self.0 >> 11
+        self.0 ^ self.0.rotate_left(29)
     }
 }
 
