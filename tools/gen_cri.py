@@ -26,7 +26,14 @@ def render() -> dict[str, str]:
     with tempfile.TemporaryDirectory() as scratch:
         builtin = str(files("grpc_tools") / "_proto")
         for source in SOURCES:
-            arguments = ["protoc", f"-I{PROTO}", f"-I{builtin}", f"--python_out={scratch}", f"--pyi_out={scratch}", source]
+            arguments = [
+                "protoc",
+                f"-I{PROTO}",
+                f"-I{builtin}",
+                f"--python_out={scratch}",
+                f"--pyi_out={scratch}",
+                source,
+            ]
             if protoc.main(arguments) != 0:
                 raise RuntimeError(f"protoc refuses {source}")
         for path in sorted(Path(scratch).iterdir()):

@@ -31,7 +31,11 @@ def compile_pause(rustc: str = "rustc") -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "pause"
         flags = ["--edition=2021", "-Copt-level=z", "-Cpanic=abort", "-Cstrip=symbols"]
-        flags += ["-Ctarget-feature=+crt-static", "-Crelocation-model=static", "-Clink-args=-nostartfiles -nostdlib -static -Wl,--build-id=none"]
+        flags += [
+            "-Ctarget-feature=+crt-static",
+            "-Crelocation-model=static",
+            "-Clink-args=-nostartfiles -nostdlib -static -Wl,--build-id=none",
+        ]
         subprocess.run([rustc, *flags, "-o", str(out), str(SOURCE)], check=True)
         return out.read_bytes()
 

@@ -6,25 +6,88 @@ Where to start reading: `step.py` decides (pure: pod, what is observed, now -> a
 API (pure), `worker.py` carries it out for one pod, `agent.py` puts the node together. Everything else is one concern a
 file: `volumes/`, `probes.py`, `images.py`, `containerd.py`, `node.py`, `logs.py`, `server.py`.
 
-`run(config)` is the coroutine of `knarr agent`; `drain_and_remove(config)` what `knarr down` calls afterwards.
+This module imports nothing heavy: the supervisor imports it for `preflight` and `remove_node`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from .config import AgentConfig
+from .errors import AgentError
 
-__all__ = ["AgentConfig", "drain_and_remove", "run"]
+if TYPE_CHECKING:
+    from .agent import CompanionTask
 
-
-async def run(config: AgentConfig) -> None:
-    """Run the node until SIGTERM or SIGINT (containers go on) or cancellation. Raises AgentError when it cannot start."""
-    from .agent import run as run_agent
-
-    await run_agent(config)
+__all__ = ["AgentConfig", "AgentError", "preflight", "remove_node", "run"]
 
 
-async def drain_and_remove(config: AgentConfig) -> None:
-    """End this node's pods: sandboxes, mounts, cgroups, and the containerd of knarr's own. Works without an agent or API."""
-    from .drain import drain_and_remove as drain
+def run(
+    config: AgentConfig,
+    on_ready: Callable[[], None] | None = None,
+    companions: Sequence[CompanionTask] = (),
+) -> None:
+    """Run the node until SIGTERM or SIGINT; containers go on. Blocks; makes its own event loop.
 
-    await drain(config)
+    on_ready: called once, when the node is registered and Ready. companions: coroutines of the service proxy and DNS.
+    Raises AgentError when the node cannot be brought up.
+    """
+    import uvloop
+
+    from .agent import connection_of, serve
+
+    connection = connection_of(config)
+    uvloop.run(serve(config, connection, on_ready, companions))
+
+
+def preflight(cri: str | None) -> tuple[str, str] | None:
+    """(message, hint) of what this machine lacks for real containers; None: all is there. cri: endpoint, None: our own."""
+    import os
+
+    if os.geteuid() != 0:
+        return "a node with real containers needs root", "run it as root, or use --runtime hollow"
+    try:
+        _check_machine(cri)
+    except AgentError as error:
+        return error.message, error.hint
+    return None
+
+
+def _check_machine(cri: str | None) -> None:
+    import shutil
+
+    from .config import AgentConfig
+
+    if cri:
+        path = Path(cri.removeprefix("unix://"))
+        if not path.is_socket():
+            raise AgentError(f"no container runtime listens on {cri}", "start it, or leave --cri out for knarr's own")
+        return
+    if shutil.which("containerd") is None:
+        raise AgentError("containerd is not installed", "apt-get install containerd runc, or use --cri ENDPOINT")
+    if shutil.which("runc") is None:
+        raise AgentError("runc is not installed", "apt-get install runc")
+    from .paths import cni_bin_dir
+
+    cni_bin_dir(AgentConfig.cni_bin_dirs)
+
+
+def remove_node(data_dir: str, cri: str | None, node_name: str) -> None:
+    """What `knarr down` does after the agent has ended: pods, mounts, cgroups, links, the containerd of our own.
+
+    Blocks; repeating it is harmless. Raises AgentError.
+    """
+    import asyncio
+
+    from .drain import drain_and_remove
+
+    config = AgentConfig(
+        kubeconfig=Path(data_dir) / "agent.conf",
+        node_name=node_name,
+        node_ip="",
+        data_dir=Path(data_dir),
+        cri_endpoint=cri or "",
+    )
+    asyncio.run(drain_and_remove(config))

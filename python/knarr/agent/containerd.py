@@ -24,6 +24,7 @@ from knarr.kits.tasks import Backoff
 
 from .config import AgentConfig
 from .errors import AgentError
+from .paths import cni_bin_dir
 from .runtime import RuntimeCallError
 from .runtime.cri import CriRuntime
 
@@ -34,7 +35,6 @@ START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 CAP_SYS_RESOURCE = 24
 OVERLAYFS_TYPE = "overlay"
-CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 
 
 class Containerd:
@@ -159,7 +159,9 @@ class Containerd:
             lines = (self.dir / "containerd.log").read_text(errors="replace").splitlines()
         except FileNotFoundError:
             lines = []
-        worst = [line for line in lines if "level=fatal" in line or "level=error" in line or line.startswith("containerd:")]
+        worst = [
+            line for line in lines if "level=fatal" in line or "level=error" in line or line.startswith("containerd:")
+        ]
         return f"its log is {self.dir / 'containerd.log'}" + (f"; it ends with: {worst[-1]}" if worst else "")
 
     def render(self) -> str:
@@ -212,17 +214,6 @@ def has_capability(number: int) -> bool:
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> number & 1)
     return False
-
-
-def cni_bin_dir(candidates: tuple[str, ...]) -> str:
-    """The first folder that has all the plugins needed. Raises AgentError when none has."""
-    for folder in candidates:
-        if all((Path(folder) / plugin).exists() for plugin in CNI_PLUGINS):
-            return folder
-    raise AgentError(
-        f"no CNI plugins ({', '.join(CNI_PLUGINS)}) in {' or '.join(candidates)}",
-        "apt-get install containernetworking-plugins",
-    )
 
 
 def snapshotter(folder: Path) -> str:

@@ -204,10 +204,14 @@ def _from_object(namespace: str, source: Mapping[str, Any], sources: Sources) ->
         if ref.get("optional"):
             return {}
         raise ConfigError(f'secret "{ref.get("name", "")}" not found')
-    return {prefix + k: decode(v).decode(errors="surrogateescape") for k, v in sorted((found.get("data") or {}).items())}
+    return {
+        prefix + k: decode(v).decode(errors="surrogateescape") for k, v in sorted((found.get("data") or {}).items())
+    }
 
 
-def _referred(pod: Mapping[str, Any], container: Mapping[str, Any], origin: Mapping[str, Any], sources: Sources) -> str | None:
+def _referred(
+    pod: Mapping[str, Any], container: Mapping[str, Any], origin: Mapping[str, Any], sources: Sources
+) -> str | None:
     """The value a valueFrom names; None: optional and not there."""
     if ref := origin.get("fieldRef"):
         return field_value(pod, ref["fieldPath"], sources)

@@ -11,6 +11,8 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 4096, 16384, 1 << 18, 1 << 20
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
+OVERMOUNTS_MAX = 8
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -32,7 +34,7 @@ def unmount(target: str) -> None:
 
 def mount_points(below: Path) -> list[str]:
     """Mount points at or below a folder, the deepest first."""
-    prefix = str(below)
+    prefix = str(below.resolve())
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         point = _OCTAL.sub(lambda m: chr(int(m.group(1), 8)), line.split()[4])
@@ -43,9 +45,12 @@ def mount_points(below: Path) -> list[str]:
 
 def unmount_below(folder: Path) -> None:
     """Unmount everything at or below a folder, however often it is mounted over. Raises OSError."""
-    for _ in range(8):
+    for _ in range(OVERMOUNTS_MAX):
         points = mount_points(folder)
         if not points:
             return
         for point in points:
             unmount(point)
+    # Whoever removes the tree next must not reach through a mount into what is somebody else's.
+    if points := mount_points(folder):
+        raise OSError(f"still mounted: {', '.join(points)}")

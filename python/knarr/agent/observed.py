@@ -53,7 +53,7 @@ class Observed:
     """sandboxes and containers[name]: the newest first; `containers` with all fields filled.
 
     probes: by container id. failures: by container name, only while nothing of it runs. sandbox_retry_at: 0 or when the
-    next sandbox may be made. volumes_ready: all are mounted. cleaned: nothing of the pod is left but records and
+    next sandbox may be made. volumes_ready: all are mounted; volumes_failed: one was tried in vain. cleaned: nothing of the pod is left but records and
     logs. gone: the object is no longer in the API.
     """
 
@@ -65,6 +65,7 @@ class Observed:
     rejection: Rejection | None = None
     sandbox_retry_at: float = 0.0
     volumes_ready: bool = True
+    volumes_failed: bool = False
     cleaned: bool = False
     gone: bool = False
     restarting: frozenset[str] = frozenset()

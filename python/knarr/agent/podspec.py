@@ -141,8 +141,17 @@ def hosts_file(pod: Mapping[str, Any], ips: Sequence[str], cluster_domain: str, 
     else:
         name, domain = hostname(pod, cluster_domain)
         names = f"{name}.{domain}\t{name}" if domain else name
-        lines = ["# Kubernetes-managed hosts file.", "127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
-        lines += ["fe00::0\tip6-localnet", "fe00::0\tip6-mcastprefix", "fe00::1\tip6-allnodes", "fe00::2\tip6-allrouters"]
+        lines = [
+            "# Kubernetes-managed hosts file.",
+            "127.0.0.1\tlocalhost",
+            "::1\tlocalhost ip6-localhost ip6-loopback",
+        ]
+        lines += [
+            "fe00::0\tip6-localnet",
+            "fe00::0\tip6-mcastprefix",
+            "fe00::1\tip6-allnodes",
+            "fe00::2\tip6-allrouters",
+        ]
         lines += [f"{ip}\t{names}" for ip in ips]
         text = "\n".join(lines) + "\n"
     if aliases := spec.get("hostAliases"):
@@ -247,7 +256,9 @@ def subpath(pod: Mapping[str, Any], container: Mapping[str, Any], mount: Mapping
         variables = environment.environment(pod, container, sources)
         path = expand(expression, variables)
         if "$(" in path.replace("$$", ""):
-            raise ConfigError(f"failed to expand subPath for volumeMount {mount['name']!r} of container {container['name']!r}")
+            raise ConfigError(
+                f"failed to expand subPath for volumeMount {mount['name']!r} of container {container['name']!r}"
+            )
     if path.startswith("/"):
         raise ConfigError(f"error SubPath `{path}` must not be an absolute path")
     if ".." in path.split("/"):

@@ -31,9 +31,11 @@ def qos_class(pod: Mapping[str, Any]) -> str:
     if decided:
         return str(decided)
     spec = pod["spec"]
-    sets = [spec["resources"]] if spec.get("resources") else [
-        c.get("resources", {}) for c in (*spec.get("containers", ()), *spec.get("initContainers", ()))
-    ]
+    sets = (
+        [spec["resources"]]
+        if spec.get("resources")
+        else [c.get("resources", {}) for c in (*spec.get("containers", ()), *spec.get("initContainers", ()))]
+    )
     used, guaranteed = False, True
     for resources in sets:
         for name in ("cpu", "memory"):

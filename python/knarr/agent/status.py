@@ -100,6 +100,10 @@ def container_status(
         status["containerID"] = f"{host.runtime}://{newest.id}"
         status["restartCount"] = restart_count(newest)
         status["state"] = _state(newest, host.runtime)
+        before = ((old or {}).get("state") or {}).get("terminated") or {}
+        if newest.state is ContainerState.EXITED and before.get("containerID") == status["containerID"]:
+            # Told once: its message's file may be gone by now.
+            status["state"] = {"terminated": dict(before)}
         if len(found) > 1:
             status["lastState"] = _state(found[1], host.runtime)
         elif old is not None and old.get("restartCount", 0) >= status["restartCount"]:
@@ -242,9 +246,7 @@ def conditions(
         made.append(_condition("Initialized", False, "ContainersNotInitialized", text))
     else:
         made.append(_condition("Initialized", True))
-    sidecars = [
-        s for c, s in zip(spec.get("initContainers", ()), init, strict=True) if is_sidecar(c)
-    ]
+    sidecars = [s for c, s in zip(spec.get("initContainers", ()), init, strict=True) if is_sidecar(c)]
     unready = [s["name"] for s in (*sidecars, *main) if not s["ready"]]
     if which == "Succeeded":
         reason, message = "PodCompleted", ""
@@ -286,7 +288,11 @@ def merge_conditions(
             # The scheduler's, or the binding's: its words stay.
             merged.append(dict(previous))
             continue
-        entry = {**condition, "lastProbeTime": None, "lastTransitionTime": previous["lastTransitionTime"] if same else now}
+        entry = {
+            **condition,
+            "lastProbeTime": None,
+            "lastTransitionTime": previous["lastTransitionTime"] if same else now,
+        }
         if generation is not None:
             entry["observedGeneration"] = generation
         merged.append(entry)
@@ -315,7 +321,9 @@ def pod_status(pod: Mapping[str, Any], observed: Observed, host: Host, now: floa
         which = "Failed"
     if observed.rejection is not None:
         which = "Failed"
-    status: dict[str, Any] = {k: v for k, v in old.items() if k in ("nominatedNodeName", "resize", "resourceClaimStatuses")}
+    status: dict[str, Any] = {
+        k: v for k, v in old.items() if k in ("nominatedNodeName", "resize", "resourceClaimStatuses")
+    }
     status["phase"] = which
     for key in ("reason", "message"):
         value = getattr(observed.rejection, key, None) or (old.get(key) if which in ("Succeeded", "Failed") else None)
@@ -338,7 +346,12 @@ def pod_status(pod: Mapping[str, Any], observed: Observed, host: Host, now: floa
     elif old.get("podIP"):
         status["podIP"], status["podIPs"] = old["podIP"], old.get("podIPs") or [{"ip": old["podIP"]}]
     status["startTime"] = old.get("startTime") or stamp
-    if observed.rejection is not None and not observed.containers and not observed.sandboxes and not old.get("containerStatuses"):
+    if (
+        observed.rejection is not None
+        and not observed.containers
+        and not observed.sandboxes
+        and not old.get("containerStatuses")
+    ):
         status["qosClass"] = qos_class(pod)
         return {k: status[k] for k in status if k not in ("podIP", "podIPs")}
     if init:

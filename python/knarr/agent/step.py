@@ -140,10 +140,7 @@ def step(pod: Mapping[str, Any], observed: Observed, now: float) -> Decision:
 def _end(pod: Mapping[str, Any], observed: Observed) -> Decision:
     sidecars = [c["name"] for c in pod["spec"].get("initContainers", ()) if is_sidecar(c)]
     alive = [
-        (name, c)
-        for name, found in observed.containers.items()
-        for c in found
-        if c.state is ContainerState.RUNNING
+        (name, c) for name, found in observed.containers.items() for c in found if c.state is ContainerState.RUNNING
     ]
     grace = 1 if observed.gone and not deleting(pod) else grace_seconds(pod)
     first = [pair for pair in alive if pair[0] not in sidecars]
@@ -208,7 +205,9 @@ def _run(pod: Mapping[str, Any], observed: Observed, now: float, wake: float) ->
     if kept == 0:
         # All done: sidecars and the sandbox have nothing to stay for.
         end = _end(pod, observed)
-        return Decision((*(a for a in actions if isinstance(a, RemoveContainer | RemoveSandbox)), *end.actions), {}, wake)
+        return Decision(
+            (*(a for a in actions if isinstance(a, RemoveContainer | RemoveSandbox)), *end.actions), {}, wake
+        )
     return Decision(tuple(actions), waiting, wake)
 
 
@@ -221,7 +220,7 @@ def _new_sandbox(pod: Mapping[str, Any], observed: Observed, now: float, wake: f
         began = any(observed.newest(c["name"]) is not None for c in spec["containers"])
         if policy == "Never" or (began and len(done) == len(spec["containers"])):
             return Decision(_end(pod, observed).actions, wake_at=wake)
-    if not observed.volumes_ready:
+    if observed.volumes_failed:
         return Decision(wake_at=wake)
     if now < observed.sandbox_retry_at:
         return Decision(wake_at=min(wake, observed.sandbox_retry_at))
@@ -318,6 +317,9 @@ def _start(
 ) -> tuple[list[Action], float, dict[str, Failure]]:
     """Start it now, or say until when it waits."""
     name, metadata = container["name"], pod["metadata"]
+    if not observed.volumes_ready:
+        # Sandbox and volumes are made side by side; a container needs both.
+        return [], math.inf, {}
     failure = observed.failures.get(name)
     if failure is not None and now < failure.retry_at:
         return [], failure.retry_at, {}

@@ -1,0 +1,134 @@
+"""Whether a pod that was bound here may run here: what kubelet checks once more. Pure.
+
+Source: Kubernetes 1.34, pkg/kubelet/lifecycle/predicate.go, pkg/kubelet/sysctl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from .observed import Rejection
+from .podspec import host_ports
+from .quantity import amount, milli, whole
+from .resources import pod_total
+
+SAFE_SYSCTLS = (
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_wmem",
+)
+_REASONS = {
+    "cpu": "OutOfcpu",
+    "memory": "OutOfmemory",
+    "ephemeral-storage": "OutOfephemeral-storage",
+    "pods": "OutOfpods",
+}
+
+
+def admit(
+    pod: Mapping[str, Any],
+    node: Mapping[str, Any],
+    others: Iterable[Mapping[str, Any]],
+    unsafe_sysctls: tuple[str, ...] = (),
+) -> Rejection | None:
+    """None: it may. node: the Node object; others: pods admitted before that have not ended.
+
+    The message is that of the Event; the status says `Pod was rejected: ` before it.
+    """
+    others = list(others)
+    allocatable = node["status"].get("allocatable") or {}
+    capacity = whole(amount(allocatable, "pods"))
+    if len(others) + 1 > capacity:
+        return _insufficient("pods", 1, len(others), capacity)
+    for name in ("cpu", "memory", "ephemeral-storage"):
+        wanted = _scaled(name, pod_total(pod, "requests", name))
+        used = sum(_scaled(name, pod_total(other, "requests", name)) for other in others)
+        capacity = _scaled(name, amount(allocatable, name))
+        if wanted and wanted + used > capacity:
+            return _insufficient(name, wanted, used, capacity)
+    if not matches_node(pod, node):
+        return Rejection(
+            "NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
+        )
+    taken = set().union(*(host_ports(other) for other in others)) if others else set()
+    if any(_collides(port, other) for port in host_ports(pod) for other in taken):
+        return Rejection(
+            "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+        )
+    for sysctl in (pod["spec"].get("securityContext") or {}).get("sysctls") or ():
+        if not _sysctl_allowed(sysctl["name"].replace("/", "."), unsafe_sysctls):
+            return Rejection("SysctlForbidden", f'forbidden sysctl: "{sysctl["name"]}" not allowlisted')
+    return None
+
+
+def _scaled(name: str, value: Fraction) -> int:
+    return milli(value) if name == "cpu" else whole(value)
+
+
+def _insufficient(name: str, wanted: int, used: int, capacity: int) -> Rejection:
+    text = f"Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {capacity}"
+    return Rejection(_REASONS[name], text)
+
+
+def _collides(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
+    same = one[1:] == other[1:]
+    return same and (one[0] == other[0] or "0.0.0.0" in (one[0], other[0]))
+
+
+def _sysctl_allowed(name: str, unsafe: tuple[str, ...]) -> bool:
+    if name in SAFE_SYSCTLS:
+        return True
+    return any(name == p or (p.endswith("*") and name.startswith(p[:-1])) for p in unsafe)
+
+
+def matches_node(pod: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
+    """nodeSelector and required node affinity."""
+    labels = node["metadata"].get("labels") or {}
+    if any(labels.get(k) != v for k, v in (pod["spec"].get("nodeSelector") or {}).items()):
+        return False
+    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    if required is None:
+        return True
+    fields = {"metadata.name": node["metadata"]["name"]}
+    return any(_term(term, labels, fields) for term in required.get("nodeSelectorTerms") or ())
+
+
+def _term(term: Mapping[str, Any], labels: Mapping[str, str], fields: Mapping[str, str]) -> bool:
+    expressions, names = term.get("matchExpressions") or (), term.get("matchFields") or ()
+    if not expressions and not names:
+        return False
+    return all(_requirement(r, labels) for r in expressions) and all(_requirement(r, fields) for r in names)
+
+
+def _requirement(requirement: Mapping[str, Any], values: Mapping[str, str]) -> bool:
+    key, operator = requirement["key"], requirement["operator"]
+    wanted = requirement.get("values") or []
+    value = values.get(key)
+    match operator:
+        case "In":
+            return value in wanted
+        case "NotIn":
+            return value not in wanted
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt" | "Lt":
+            try:
+                have, limit = int(value or ""), int(wanted[0])
+            except (ValueError, IndexError):
+                return False
+            return have > limit if operator == "Gt" else have < limit
+    return False

@@ -1,0 +1,123 @@
+"""Pods' statuses on their way to the API: one request a pod at a time, the newest status only, as a small patch."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from knarr.client import ApiError, Conflict, NotFound, Resource
+from knarr.client.protocol import Client, Preconditions
+from knarr.kits.tasks import Backoff, Latch
+
+log = logging.getLogger(__name__)
+
+PODS = Resource("", "v1", "pods", "Pod")
+_KEYED = {"conditions": "type", "podIPs": "ip", "hostIPs": "ip"}
+
+
+def status_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The strategic merge patch from one PodStatus to another, {} when they are equal.
+
+    Lists with a merge key carry their changed entries (a removed one with $patch: delete), other lists are replaced.
+    """
+    patch: dict[str, Any] = {}
+    for name in old.keys() | new.keys():
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        if name in _KEYED:
+            entries = _keyed(_KEYED[name], before or (), after or ())
+            if entries:
+                patch[name] = entries
+        else:
+            patch[name] = after
+    return patch
+
+
+def _keyed(key: str, before: Any, after: Any) -> list[dict[str, Any]]:
+    had = {entry[key]: entry for entry in before}
+    entries = []
+    for entry in after:
+        previous = had.pop(entry[key], None)
+        if previous is None:
+            entries.append(dict(entry))
+        elif previous != entry:
+            changes = {k: entry.get(k) for k in previous.keys() | entry.keys() if previous.get(k) != entry.get(k)}
+            entries.append({key: entry[key], **changes})
+    return [*entries, *({key: gone, "$patch": "delete"} for gone in had)]
+
+
+class Reporter:
+    """Of one pod. `offer` a status; `run` sends; `flushed` waits until the last one offered is there (or moot)."""
+
+    def __init__(self, client: Client, pod: Mapping[str, Any]) -> None:
+        metadata = pod["metadata"]
+        self._client = client
+        self._namespace, self._name, self._uid = metadata["namespace"], metadata["name"], metadata["uid"]
+        self._sent: Mapping[str, Any] = pod.get("status") or {}
+        self._wanted: Mapping[str, Any] = self._sent
+        self._latch = Latch()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._moot = False
+
+    def seen(self, status: Mapping[str, Any]) -> None:
+        """What the API holds now; only what we own is compared with it."""
+        if self._idle.is_set():
+            self._sent = status
+
+    def offer(self, status: Mapping[str, Any]) -> None:
+        self._wanted = status
+        if not self._moot and status_patch(self._sent, status):
+            self._idle.clear()
+            self._latch.set()
+
+    async def flushed(self) -> None:
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        backoff = Backoff(0.1, 10.0)
+        while not self._moot:
+            await self._latch.wait()
+            wanted = self._wanted
+            patch = status_patch(self._sent, wanted)
+            if patch:
+                try:
+                    await self._patch(patch)
+                except NotFound:
+                    self._moot = True
+                except Conflict:
+                    # Another pod has the name now.
+                    self._moot = True
+                except ApiError as error:
+                    log.warning("status not taken: pod=%s/%s error=%s", self._namespace, self._name, error)
+                    await asyncio.sleep(backoff.next())
+                    self._latch.set()
+                    continue
+                backoff.reset()
+                self._sent = wanted
+            if self._moot or not status_patch(self._sent, self._wanted):
+                self._idle.set()
+            else:
+                self._latch.set()
+
+    async def _patch(self, patch: Mapping[str, Any]) -> None:
+        body = {"metadata": {"uid": self._uid}, "status": patch}
+        await self._client.patch(PODS, self._name, body, self._namespace, type="strategic", subresource="status")
+
+    async def delete(self) -> None:
+        """The last word: the object goes, if it is still this one. Repeats until the server has answered."""
+        backoff = Backoff(0.1, 10.0)
+        while True:
+            try:
+                await self._client.delete(
+                    PODS, self._name, self._namespace, grace_period=0, preconditions=Preconditions(uid=self._uid)
+                )
+                return
+            except (NotFound, Conflict):
+                return
+            except ApiError as error:
+                log.warning("pod not deleted: pod=%s/%s error=%s", self._namespace, self._name, error)
+                await asyncio.sleep(backoff.next())
