@@ -209,7 +209,9 @@ def _kinds(package: GoPackage, declared: GoType) -> list[list[str]]:
     version = package.path.rsplit("/", 1)[-1]
     if package.path == META:
         return [["meta.k8s.io" if declared.name in META_GROUP else "", version, declared.name]]
-    return [[package.group or "", version, declared.name]]
+    if package.group is None:
+        raise ValueError(f"{package.path}: no API group was found")
+    return [[package.group, version, declared.name]]
 
 
 def _shaken(shape: str, ids: dict[str, int]) -> str:

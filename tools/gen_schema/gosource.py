@@ -44,7 +44,7 @@ class GoType:
 
 @dataclass
 class GoPackage:
-    """One package: its types by name, and the API group its doc.go names (None: not said)."""
+    """One package: its types by name, and its API group (None: register.go does not say)."""
 
     path: str
     types: dict[str, GoType]
@@ -67,12 +67,12 @@ def read_package(path: str, folder: Path) -> GoPackage:
     package = GoPackage(path, {}, None)
     constants: list[tuple[str, str, str, list[str]]] = []
     for source in sorted(folder.glob("*.go")):
-        if _SKIPPED.search(source.name):
-            continue
         text = source.read_text(encoding="utf-8")
-        group = re.search(r"^// \+groupName=(\S*)$", text, re.MULTILINE)
+        group = re.search(r'^const GroupName = "(.*)"$', text, re.MULTILINE)
         if group:
             package.group = group[1]
+        if _SKIPPED.search(source.name):
+            continue
         _read_file(path, _BLOCK.sub("", text).splitlines(), package.types, constants)
     for name, type_name, value, comment in constants:
         if type_name in package.types:
