@@ -19,6 +19,7 @@ pub mod stored;
 pub mod time;
 pub mod types;
 mod value;
+pub mod yaml;
 
 pub use error::{Error, quote};
 pub use json::Parsed;
