@@ -185,6 +185,8 @@ class Builder:
         if any(m.get(key) == ["atomic"] for m in (marks, own) for key in ("mapType", "structType")):
             entry["a"] = 1
         docs[name] = self.documentation(line, marks, found)
+        if "default" in docs[name]:
+            entry["d"] = docs[name]["default"]
         return entry
 
     def documentation(self, line: GoField, marks: dict[str, list[str]], found: Resolved) -> dict[str, Any]:

@@ -185,9 +185,38 @@ impl Map {
         *self = Map::new();
     }
 
+    /// Set a key; a new one goes to `index` (at most the end), a known one keeps its place and its former value is returned.
+    pub fn insert_at(&mut self, index: usize, key: impl Into<Str>, value: impl Into<Value>) -> Option<Value> {
+        let (key, value) = (key.into(), value.into());
+        if let Some(known) = self.get_mut(&key) {
+            return Some(std::mem::replace(known, value));
+        }
+        match &mut self.0 {
+            Repr::Small(entries) if entries.len() < SMALL_MAX => entries.insert(index.min(entries.len()), (key, value)),
+            _ => {
+                self.push_new(key, value);
+                let entries = self.entries_mut();
+                let index = index.min(entries.len() - 1);
+                entries[index..].rotate_right(1);
+                self.reindex();
+            }
+        }
+        None
+    }
+
+    /// Order the entries by what `rank` says of their keys; equal ranks keep their order.
+    pub fn sort_by_key<K: Ord>(&mut self, mut rank: impl FnMut(&str) -> K) {
+        self.entries_mut().sort_by_key(|(key, _)| rank(key));
+        self.reindex();
+    }
+
     /// Order the entries by key, bytewise.
     pub fn sort_keys(&mut self) {
         self.entries_mut().sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
+        self.reindex();
+    }
+
+    fn reindex(&mut self) {
         if let Repr::Large(large) = &mut self.0 {
             large.reindex();
         }
@@ -299,7 +328,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_list_of_pairs(ops in proptest::collection::vec((0u8..4, 0u8..40, any::<i64>()), 0..200)) {
+        fn agrees_with_a_list_of_pairs(ops in proptest::collection::vec((0u8..6, 0u8..40, any::<i64>()), 0..200)) {
             let (mut map, mut model) = (Map::new(), Vec::<(String, i64)>::new());
             for (op, key, n) in ops {
                 let key = format!("key-{key}");
@@ -311,6 +340,19 @@ mod tests {
                             None => { model.push((key, n)); None }
                         };
                         prop_assert_eq!(before, expected.map(Value::Int));
+                    }
+                    4 => {
+                        let at = (n.unsigned_abs() % 30) as usize;
+                        let before = map.insert_at(at, key.as_str(), n);
+                        let expected = match model.iter_mut().find(|(k, _)| *k == key) {
+                            Some(pair) => Some(std::mem::replace(&mut pair.1, n)),
+                            None => { model.insert(at.min(model.len()), (key, n)); None }
+                        };
+                        prop_assert_eq!(before, expected.map(Value::Int));
+                    }
+                    5 => {
+                        map.sort_by_key(|k| std::cmp::Reverse(k.len()));
+                        model.sort_by_key(|(k, _)| std::cmp::Reverse(k.len()));
                     }
                     2 => prop_assert_eq!(map.remove(&key), model_remove(&mut model, &key).map(Value::Int)),
                     _ => {

@@ -117,6 +117,8 @@ pub struct Field {
     pub merge_key: Option<Str>,
     /// `+mapType=atomic`, `+structType=atomic`, here or on the field's type.
     pub map_atomic: bool,
+    /// `+default`: associative keys that were not given count as this (`protocol`: TCP).
+    pub default: Option<Value>,
 }
 
 impl Field {
@@ -136,6 +138,7 @@ impl Field {
             patch: PatchStrategy::Default,
             merge_key: None,
             map_atomic: false,
+            default: None,
         }
     }
 }

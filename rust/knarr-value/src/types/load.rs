@@ -2,7 +2,8 @@
 //!
 //! `{"format": 1, "types": [{"n": name, "f": [field...], "w": [wire...], "a": 1, "k": [[group, version, kind]...]}...]}`; a field is
 //! `{"n": name, "s": shape, "p": number, "r": 1, "e": 1, "x": 1, "z": 1, "i": 1, "l": "set", "k": [key...], "ps": "merge", "pk": key,
-//! "a": 1}` (required, elide_zero, pointer, always, wrapped, list, keys, patch, merge_key, map_atomic; what is not so is left out).
+//! "a": 1, "d": json}` (required, elide_zero, pointer, always, wrapped, list, keys, patch, merge_key, map_atomic, default; what is not
+//! so is left out).
 //! A shape is a word, `#<index>` of a type, `[]` or `{}` before the shape of the items. A wire item is an index of a field, or
 //! `[number, [item...]]`.
 
@@ -87,6 +88,7 @@ fn field(v: &Value) -> Result<Field> {
     f.always = flag(v, "z");
     f.wrapped = flag(v, "i");
     f.map_atomic = flag(v, "a");
+    f.default = v.get("d").cloned();
     f.list = match v.get("l").map(|l| l.as_str()) {
         None => ListType::None,
         Some(Some("atomic")) => ListType::Atomic,
