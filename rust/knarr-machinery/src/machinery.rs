@@ -201,7 +201,3 @@ impl Api for Arc<Machinery> {
     }
 }
 
-/// `Bytes` of an owned buffer.
-pub(crate) fn bytes(buffer: Vec<u8>) -> Bytes {
-    Bytes::from(buffer)
-}

@@ -186,7 +186,14 @@ async fn attempt(
         machinery.hook(request, HookSteps::MUTATE, Verb::Update, &mut new, Some(&old), warnings).await?;
     warnings.extend(meta::dedup_owners(&mut new));
     let subresource = Subresource::from_name(&request.subresource);
+    // The one door through which a namespace's own finalizers change; an ordinary update keeps them.
+    let finalizes = (request.subresource == "finalize").then(|| new.path(&["spec", "finalizers"]).cloned());
     compiled.prepare_update(&mut new, &old, subresource.clone());
+    match finalizes {
+        Some(Some(finalizers)) if !finalizers.is_empty() => new.set_path(&["spec", "finalizers"], finalizers),
+        Some(_) => drop(new.remove_path(&["spec", "finalizers"])),
+        None => {}
+    }
     errors.extend(
         machinery.hook(request, HookSteps::PREPARE_UPDATE, Verb::Update, &mut new, Some(&old), warnings).await?,
     );
