@@ -1,8 +1,9 @@
 """Every refusal the API has: code, reason, message and details, in Kubernetes' words.
 
-One class per Status reason, mirrored by the Rust core's `status.rs`, which words the hot requests; the cold ones, written in Python,
-raise these. A StatusError is what the client sees: `status()` is the body of the answer. The words are those of
-`k8s.io/apimachinery/pkg/api/errors` 1.34. `OpenError` is of another kind: a server that cannot start, told to whoever started it.
+One class per Status reason, mirrored by the Rust core's `status.rs`, which words the hot requests; the cold ones,
+written in Python, raise these. A StatusError is what the client sees: `status()` is the body of the answer. The words
+are those of `k8s.io/apimachinery/pkg/api/errors` 1.34. `OpenError` is of another kind: a server that cannot start,
+told to whoever started it.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ class StatusError(Exception):
     # The class of each reason, filled as the classes are made.
     by_reason: ClassVar[dict[str, type[StatusError]]] = {}
 
-    def __init__(self, message: str, details: Object | None = None, *, code: int | None = None, reason: str | None = None) -> None:
+    def __init__(
+        self, message: str, details: Object | None = None, *, code: int | None = None, reason: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.details: Object = dict(details or {})
@@ -89,7 +92,13 @@ class StatusError(Exception):
 
     def status(self) -> Object:
         """The Status object, its fields in the order of the type."""
-        out: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message}
+        out: Object = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+        }
         if self.reason:
             out["reason"] = self.reason
         if self.details:
@@ -137,7 +146,9 @@ class StatusError(Exception):
 
     @staticmethod
     def already_exists(group: str, resource: str, name: str) -> AlreadyExists:
-        return AlreadyExists(f"{qualified(group, resource)} {quote(name)} already exists", _details(group, resource, name))
+        return AlreadyExists(
+            f"{qualified(group, resource)} {quote(name)} already exists", _details(group, resource, name)
+        )
 
     @staticmethod
     def conflict(group: str, resource: str, name: str, why: str) -> Conflict:
@@ -151,7 +162,9 @@ class StatusError(Exception):
     @staticmethod
     def invalid(group: str, kind: str, name: str, causes: Sequence[Object]) -> Invalid:
         """causes: by field, as `cause` makes them; the message joins them as Kubernetes' aggregate does."""
-        texts = list(dict.fromkeys(f"{c['field']}: {c['message']}" if c.get("field") else str(c["message"]) for c in causes))
+        texts = list(
+            dict.fromkeys(f"{c['field']}: {c['message']}" if c.get("field") else str(c["message"]) for c in causes)
+        )
         joined = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else "<nil>"
         details = _details(group, kind, name) | ({"causes": list(causes)} if causes else {})
         return Invalid(f"{qualified(group, kind)} {quote(name)} is invalid: {joined}", details)
@@ -200,7 +213,9 @@ class StatusError(Exception):
     def server_timeout(group: str, resource: str, operation: str, retry_after: int = 0) -> ServerTimeout:
         what = qualified(group, resource)
         message = f"The {operation} operation against {what} could not be completed at this time, please try again."
-        return ServerTimeout(message, _details(group, resource, "") | ({"retryAfterSeconds": retry_after} if retry_after else {}))
+        return ServerTimeout(
+            message, _details(group, resource, "") | ({"retryAfterSeconds": retry_after} if retry_after else {})
+        )
 
     @staticmethod
     def timeout(why: str, retry_after: int = 0) -> Timeout:

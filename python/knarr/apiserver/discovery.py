@@ -1,8 +1,9 @@
 """Discovery: what a client learns of groups, versions and resources, as pure functions of the declared kinds.
 
-Two forms, both as kube-apiserver 1.34 answers them: the legacy documents (APIVersions, APIGroupList, APIGroup, APIResourceList) and
-aggregated discovery (apidiscovery.k8s.io v2 and v2beta1), which the same paths `/api` and `/apis` give to who accepts it. A kind is
-its declaration's document (docs/kinds.md): group, version, kind, plural, singular, short, categories, namespaced, verbs, subresources.
+Two forms, both as kube-apiserver 1.34 answers them: the legacy documents (APIVersions, APIGroupList, APIGroup,
+APIResourceList) and aggregated discovery (apidiscovery.k8s.io v2 and v2beta1), which the same paths `/api` and
+`/apis` give to who accepts it. A kind is its declaration's document (docs/kinds.md): group, version, kind, plural,
+singular, short, categories, namespaced, verbs, subresources.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def group_version(group: str, version: str) -> str:
 
 
 def groups(kinds: Iterable[Kind]) -> dict[str, list[str]]:
-    """Named groups in kube-apiserver's order, each with its versions, the preferred first. The core group is not among them."""
+    """Named groups in kube-apiserver's order, each with its versions, the preferred first. The core group is not
+    among them.
+    """
     found: dict[str, set[str]] = {}
     for kind in kinds:
         if kind["group"]:
@@ -145,7 +148,11 @@ def api_resource_list(kinds: Iterable[Kind], group: str, version: str) -> Json |
         resources.append(out)
         for sub in _subresources(kind):
             of_group, of_version, name = _body_of(kind, sub)
-            entry: Json = {"name": f"{kind['plural']}/{sub['name']}", "singularName": "", "namespaced": kind["namespaced"]}
+            entry: Json = {
+                "name": f"{kind['plural']}/{sub['name']}",
+                "singularName": "",
+                "namespaced": kind["namespaced"],
+            }
             if of_version:
                 entry |= {"group": of_group, "version": of_version}
             resources.append(entry | {"kind": name, "verbs": sorted(sub["verbs"])})
@@ -174,7 +181,11 @@ def _discovered(kind: Kind) -> Json:
     if kind.get("categories"):
         out["categories"] = list(kind["categories"])
     subs = [
-        {"subresource": sub["name"], "responseKind": _response_kind(*_body_of(kind, sub)), "verbs": sorted(sub["verbs"])}
+        {
+            "subresource": sub["name"],
+            "responseKind": _response_kind(*_body_of(kind, sub)),
+            "verbs": sorted(sub["verbs"]),
+        }
         for sub in _subresources(kind)
     ]
     return out | ({"subresources": subs} if subs else {})
@@ -189,18 +200,33 @@ def aggregated(kinds: Sequence[Kind], core: bool, version: str = "v2") -> Json:
         items.append(
             {
                 "metadata": {"name": group} if group else {},
-                "versions": [{"version": v, "resources": [_discovered(k) for k in of], "freshness": "Current"} for v, of in found],
+                "versions": [
+                    {"version": v, "resources": [_discovered(k) for k in of], "freshness": "Current"} for v, of in found
+                ],
             }
         )
-    return {"kind": "APIGroupDiscoveryList", "apiVersion": f"apidiscovery.k8s.io/{version}", "metadata": {}, "items": items}
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": f"apidiscovery.k8s.io/{version}",
+        "metadata": {},
+        "items": items,
+    }
 
 
 def accepted_form(accept: str) -> str:
-    """Which form `/api` and `/apis` answer: `v2`, `v2beta1`, or `` for the legacy documents. The client's order decides."""
+    """Which form `/api` and `/apis` answer: `v2`, `v2beta1`, or `` for the legacy documents. The client's order
+    decides.
+    """
     for media in accept.split(","):
         name, *parameters = (part.strip() for part in media.split(";"))
         given = dict(p.split("=", 1) for p in parameters if "=" in p)
-        if name not in ("application/json", "*/*", "application/*", "application/yaml", "application/vnd.kubernetes.protobuf"):
+        if name not in (
+            "application/json",
+            "*/*",
+            "application/*",
+            "application/yaml",
+            "application/vnd.kubernetes.protobuf",
+        ):
             continue
         if given.get("as") == "APIGroupDiscoveryList" and given.get("g") == "apidiscovery.k8s.io":
             if name == "application/json" and given.get("v") in ("v2", "v2beta1"):

@@ -2,9 +2,9 @@
 
     python rust/knarr-schema/testdata/record.py https://127.0.0.1:6443 admin.crt admin.key
 
-Writes transcripts.json beside this file. Goal: the Rust tests replay each step on the recorded object before it and must come to the
-recorded object, managedFields or refusal. Run it against an apiserver alone: without controllers nothing else writes the objects.
-A second passes between steps, so that a kept timestamp differs from a new one.
+Writes transcripts.json beside this file. Goal: the Rust tests replay each step on the recorded object before it and
+must come to the recorded object, managedFields or refusal. Run it against an apiserver alone: without controllers
+nothing else writes the objects. A second passes between steps, so that a kept timestamp differs from a new one.
 """
 
 import copy
@@ -67,13 +67,16 @@ def dep(**spec: Any) -> Json:
 
 def annotated(obj: Json) -> Json:
     """As kubectl's client-side apply sends it."""
-    text = json.dumps({**obj, "metadata": {**obj["metadata"], "annotations": {}, "namespace": "default"}}, separators=(",", ":"))
+    text = json.dumps(
+        {**obj, "metadata": {**obj["metadata"], "annotations": {}, "namespace": "default"}}, separators=(",", ":")
+    )
     out = copy.deepcopy(obj)
     out["metadata"].setdefault("annotations", {})["kubectl.kubernetes.io/last-applied-configuration"] = text + "\n"
     return out
 
 
-# A step: (operation, manager, body, options). Operations: create, update, apply, json, merge, strategic; options: sub, force, reset.
+# A step: (operation, manager, body, options). Operations: create, update, apply, json, merge, strategic; options:
+# sub, force, reset.
 Step = tuple[str, str, Any, Json]
 STATUS = {"sub": "status"}
 FORCE = {"force": "true"}
@@ -105,10 +108,29 @@ SCENARIOS: dict[str, tuple[str, list[Step]]] = {
             ("apply", "two", dep(), {}),
             ("merge", "scaler", {"spec": {"replicas": 7}}, {"sub": "scale"}),
             ("merge", "kcm", {"status": {"observedGeneration": 1, "replicas": 7, "unavailableReplicas": 7}}, STATUS),
-            ("strategic", "kcm", {"status": {"conditions": [{"type": "Available", "status": "False", "reason": "x"}]}}, STATUS),
-            ("strategic", "kcm", {"status": {"conditions": [{"type": "Available", "status": "True", "reason": "x"}]}}, STATUS),
+            (
+                "strategic",
+                "kcm",
+                {"status": {"conditions": [{"type": "Available", "status": "False", "reason": "x"}]}},
+                STATUS,
+            ),
+            (
+                "strategic",
+                "kcm",
+                {"status": {"conditions": [{"type": "Available", "status": "True", "reason": "x"}]}},
+                STATUS,
+            ),
             ("strategic", "kcm", {"status": {"conditions": [{"type": "Available", "$patch": "delete"}]}}, STATUS),
-            ("apply", "two", dep(template={"spec": {"containers": [{"name": "side", "image": "b", "ports": [{"containerPort": 80}]}]}}), {}),
+            (
+                "apply",
+                "two",
+                dep(
+                    template={
+                        "spec": {"containers": [{"name": "side", "image": "b", "ports": [{"containerPort": 80}]}]}
+                    }
+                ),
+                {},
+            ),
             ("apply", "two", dep(template={"spec": {"containers": [{"name": "side", "image": "b"}]}}), {}),
             ("apply", "two", dep(), {}),
             ("apply", "bad", dep(replicas="three"), {}),
@@ -123,10 +145,30 @@ SCENARIOS: dict[str, tuple[str, list[Step]]] = {
         "apis/apps/v1/namespaces/default/deployments/d",
         [
             ("apply", "one", deployment(), {}),
-            ("apply", "two", dep(template={"spec": {"containers": [{"name": "web", "env": [{"name": "A", "value": "1"}]}]}}), {}),
-            ("apply", "one", deployment(template={"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "web", "image": "x"}]}}), {}),
+            (
+                "apply",
+                "two",
+                dep(template={"spec": {"containers": [{"name": "web", "env": [{"name": "A", "value": "1"}]}]}}),
+                {},
+            ),
+            (
+                "apply",
+                "one",
+                deployment(
+                    template={
+                        "metadata": {"labels": {"app": "d"}},
+                        "spec": {"containers": [{"name": "web", "image": "x"}]},
+                    }
+                ),
+                {},
+            ),
             ("apply", "one", deployment(strategy={"type": "Recreate"}), {}),
-            ("apply", "two", dep(template={"spec": {"containers": [{"name": "web", "env": [{"name": "A", "value": "2"}]}]}}), {}),
+            (
+                "apply",
+                "two",
+                dep(template={"spec": {"containers": [{"name": "web", "env": [{"name": "A", "value": "2"}]}]}}),
+                {},
+            ),
             ("apply", "two", dep(), {}),
         ],
     ),
@@ -142,7 +184,12 @@ SCENARIOS: dict[str, tuple[str, list[Step]]] = {
             ("apply", "x", config_map(), {}),
             *[("merge", f"m{i}", {"data": {f"k{i}": "v"}}, {}) for i in range(12)],
             ("merge", "m5", {"data": {"k5": "v"}}, {}),
-            ("merge", "own", {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "1-2"}]}}, {}),
+            (
+                "merge",
+                "own",
+                {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "1-2"}]}},
+                {},
+            ),
             ("merge", "own", {"metadata": {"finalizers": ["a/b", "c/d"]}}, {}),
             ("json", "own", [{"op": "remove", "path": "/metadata/finalizers/0"}], {}),
             ("merge", "own", {"metadata": {"finalizers": None}}, {}),
@@ -158,9 +205,24 @@ SCENARIOS: dict[str, tuple[str, list[Step]]] = {
             ("apply", "one", service([{"port": 80, "name": "http"}]), {}),
             ("apply", "two", service([{"port": 80, "name": "http", "protocol": "TCP"}]), {}),
             ("apply", "two", partial("Service", "v1", "s", spec={"ports": [{"port": 443, "name": "https"}]}), {}),
-            ("strategic", "p", {"spec": {"ports": [{"port": 53, "name": "dns", "protocol": "UDP", "targetPort": 53}]}}, {}),
+            (
+                "strategic",
+                "p",
+                {"spec": {"ports": [{"port": 53, "name": "dns", "protocol": "UDP", "targetPort": 53}]}},
+                {},
+            ),
             ("strategic", "p", {"spec": {"ports": [{"port": 53, "$patch": "delete"}]}}, {}),
-            ("strategic", "p", {"spec": {"$setElementOrder/ports": [{"port": 443}, {"port": 80}], "ports": [{"port": 80, "name": "web"}]}}, {}),
+            (
+                "strategic",
+                "p",
+                {
+                    "spec": {
+                        "$setElementOrder/ports": [{"port": 443}, {"port": 80}],
+                        "ports": [{"port": 80, "name": "web"}],
+                    }
+                },
+                {},
+            ),
             ("merge", "p", {"spec": {"selector": {"a": "b"}}}, {}),
             ("apply", "two", partial("Service", "v1", "s"), {}),
         ],
@@ -169,20 +231,73 @@ SCENARIOS: dict[str, tuple[str, list[Step]]] = {
         "api/v1/namespaces/default/pods/p",
         [
             ("create", "kubectl-create", pod(), {}),
-            ("strategic", "kubelet", {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "podIPs": [{"ip": "10.0.0.1"}], "podIP": "10.0.0.1"}}, STATUS),
-            ("strategic", "kubelet", {"status": {"$setElementOrder/conditions": [{"type": "Initialized"}, {"type": "Ready"}], "conditions": [{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": "False"}]}}, STATUS),
+            (
+                "strategic",
+                "kubelet",
+                {
+                    "status": {
+                        "phase": "Running",
+                        "conditions": [{"type": "Ready", "status": "True"}],
+                        "podIPs": [{"ip": "10.0.0.1"}],
+                        "podIP": "10.0.0.1",
+                    }
+                },
+                STATUS,
+            ),
+            (
+                "strategic",
+                "kubelet",
+                {
+                    "status": {
+                        "$setElementOrder/conditions": [{"type": "Initialized"}, {"type": "Ready"}],
+                        "conditions": [{"type": "Initialized", "status": "True"}, {"type": "Ready", "status": "False"}],
+                    }
+                },
+                STATUS,
+            ),
             ("strategic", "l", {"metadata": {"labels": {"a": "1", "b": "2"}, "finalizers": ["x/y", "z/w"]}}, {}),
-            ("strategic", "l", {"metadata": {"labels": {"a": None}, "$deleteFromPrimitiveList/finalizers": ["x/y"]}}, {}),
+            (
+                "strategic",
+                "l",
+                {"metadata": {"labels": {"a": None}, "$deleteFromPrimitiveList/finalizers": ["x/y"]}},
+                {},
+            ),
             ("strategic", "l", {"metadata": {"labels": {"$patch": "replace", "c": "3"}}}, {}),
             ("strategic", "l", {"metadata": {"labels": {"$retainKeys": ["d"], "d": "4"}}}, {}),
             ("strategic", "l", {"metadata": {"labels": {"$retainKeys": ["e"], "d": "4"}}}, {}),
             ("strategic", "l", {"metadata": {"$patch": "nonsense"}}, {}),
             ("strategic", "l", {"spec": {"containers": [{"image": "x"}]}}, {}),
-            ("strategic", "l", {"spec": {"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "web", "image": "x"}]}}, {}),
+            (
+                "strategic",
+                "l",
+                {
+                    "spec": {
+                        "$setElementOrder/containers": [{"name": "a"}],
+                        "containers": [{"name": "web", "image": "x"}],
+                    }
+                },
+                {},
+            ),
             ("strategic", "l", {"metadata": {"$deleteFromPrimitiveListfinalizers": ["x"]}}, {}),
-            ("json", "j", [{"op": "add", "path": "/metadata/labels/x~1y", "value": "1"}, {"op": "test", "path": "/metadata/labels/x~1y", "value": "1"}], {}),
+            (
+                "json",
+                "j",
+                [
+                    {"op": "add", "path": "/metadata/labels/x~1y", "value": "1"},
+                    {"op": "test", "path": "/metadata/labels/x~1y", "value": "1"},
+                ],
+                {},
+            ),
             ("json", "j", [{"op": "replace", "path": "/metadata/labels/new", "value": "1"}], {}),
-            ("json", "j", [{"op": "copy", "from": "/metadata/labels/new", "path": "/metadata/labels/copy"}, {"op": "move", "from": "/metadata/labels/new", "path": "/metadata/labels/moved"}], {}),
+            (
+                "json",
+                "j",
+                [
+                    {"op": "copy", "from": "/metadata/labels/new", "path": "/metadata/labels/copy"},
+                    {"op": "move", "from": "/metadata/labels/new", "path": "/metadata/labels/moved"},
+                ],
+                {},
+            ),
             ("json", "j", [{"op": "remove", "path": "/metadata/labels/absent"}], {}),
             ("json", "j", [{"op": "test", "path": "/metadata/name", "value": "q"}], {}),
             ("json", "j", [{"op": "nonsense", "path": "/metadata/name"}], {}),
@@ -209,7 +324,9 @@ class Server:
         context.load_cert_chain(cert, key)
         self.conn = http.client.HTTPSConnection(urlsplit(url).netloc, context=context)
 
-    def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> tuple[int, Json]:
+    def call(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> tuple[int, Json]:
         data = None if body is None else json.dumps(body)
         self.conn.request(method, "/" + path, data, {"Content-Type": content_type, "Accept": "application/json"})
         answer = self.conn.getresponse()
@@ -241,10 +358,20 @@ def record(server: Server) -> list[Json]:
                 sub = "/" + options["sub"] if "sub" in options else ""
                 code, answer = server.call("PATCH", f"{path}{sub}?{urlencode(query)}", body, TYPES[operation])
             if code < 300:
-                code_now, answer = server.call("GET", path)
+                _, answer = server.call("GET", path)
             if isinstance(body, list) and len(body) > 100:
                 body = {"repeat": body[0], "times": len(body)}
-            recorded.append({"op": operation, "manager": manager, "body": body, **options, "live": before, "code": code, "answer": answer})
+            recorded.append(
+                {
+                    "op": operation,
+                    "manager": manager,
+                    "body": body,
+                    **options,
+                    "live": before,
+                    "code": code,
+                    "answer": answer,
+                }
+            )
         out.append({"title": title, "steps": recorded})
         server.call("PATCH", path, {"metadata": {"finalizers": None}}, TYPES["merge"])
         server.call("DELETE", path + "?gracePeriodSeconds=0")

@@ -1,10 +1,11 @@
-"""Goal: discovery says what kube-apiserver says of the same kinds. Method: its answers for some kinds, copied, are the expectation."""
+"""Goal: discovery says what kube-apiserver says of the same kinds. Method: its answers for some kinds, copied, are
+the expectation.
+"""
 
 from __future__ import annotations
 
 import hypothesis
 import hypothesis.strategies as st
-
 from knarr.apiserver import discovery
 
 ALL = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
@@ -35,7 +36,16 @@ DEPLOYMENT = {
     "categories": ["all"],
     "namespaced": True,
     "verbs": ALL,
-    "subresources": [STATUS, {"name": "scale", "verbs": ["get", "patch", "update"], "group": "autoscaling", "version": "v1", "kind": "Scale"}],
+    "subresources": [
+        STATUS,
+        {
+            "name": "scale",
+            "verbs": ["get", "patch", "update"],
+            "group": "autoscaling",
+            "version": "v1",
+            "kind": "Scale",
+        },
+    ],
 }
 REVIEW = {
     "group": "authorization.k8s.io",
@@ -74,7 +84,13 @@ def test_resources_of_a_version() -> None:
                 "kind": "Eviction",
                 "verbs": ["create"],
             },
-            {"name": "pods/status", "singularName": "", "namespaced": True, "kind": "Pod", "verbs": ["get", "patch", "update"]},
+            {
+                "name": "pods/status",
+                "singularName": "",
+                "namespaced": True,
+                "kind": "Pod",
+                "verbs": ["get", "patch", "update"],
+            },
         ],
     }
     assert discovery.api_resource_list(KINDS, "apps", "v2") is None

@@ -1,18 +1,26 @@
-"""Goal: each reason a Status can have is raised with Kubernetes' code and words. Method: one example per reason; a reason without an
+"""Goal: each reason a Status can have is raised with Kubernetes' code and words. Method: one example per reason; a
+reason without an
 example fails."""
 
 from __future__ import annotations
 
 import pytest
-
 from knarr.errors import REASONS, OpenError, StatusError, cause
 
-CAUSES = [cause("FieldValueRequired", "spec.a", "Required value"), cause("FieldValueInvalid", "spec.b", "Invalid value: 1: no")]
+CAUSES = [
+    cause("FieldValueRequired", "spec.a", "Required value"),
+    cause("FieldValueInvalid", "spec.b", "Invalid value: 1: no"),
+]
 
 EXAMPLES: list[tuple[StatusError, int, str, str]] = [
     (StatusError.bad_request("no"), 400, "BadRequest", "no"),
     (StatusError.unauthorized(), 401, "Unauthorized", "not authorized"),
-    (StatusError.forbidden("apps", "deployments", "d", "why"), 403, "Forbidden", 'deployments.apps "d" is forbidden: why'),
+    (
+        StatusError.forbidden("apps", "deployments", "d", "why"),
+        403,
+        "Forbidden",
+        'deployments.apps "d" is forbidden: why',
+    ),
     (StatusError.forbidden("", "pods", "", "why"), 403, "Forbidden", "pods is forbidden: why"),
     (StatusError.forbidden("", "", "", "why"), 403, "Forbidden", "forbidden: why"),
     (StatusError.not_found("", "pods", "p"), 404, "NotFound", 'pods "p" not found'),
@@ -34,15 +42,30 @@ EXAMPLES: list[tuple[StatusError, int, str, str]] = [
     ),
     (StatusError.invalid("", "Pod", "p", CAUSES[:1]), 422, "Invalid", 'Pod "p" is invalid: spec.a: Required value'),
     (StatusError.patch_refused(), 422, "Invalid", "the server rejected our request due to an error in our request"),
-    (StatusError.method_not_allowed("", "pods", "patch"), 405, "MethodNotAllowed", 'patch is not supported on resources of kind "pods"'),
-    (StatusError.not_acceptable(["a/b", "c/d"]), 406, "NotAcceptable", "only the following media types are accepted: a/b, c/d"),
+    (
+        StatusError.method_not_allowed("", "pods", "patch"),
+        405,
+        "MethodNotAllowed",
+        'patch is not supported on resources of kind "pods"',
+    ),
+    (
+        StatusError.not_acceptable(["a/b", "c/d"]),
+        406,
+        "NotAcceptable",
+        "only the following media types are accepted: a/b, c/d",
+    ),
     (
         StatusError.unsupported_media_type("x/y", ["a/b"]),
         415,
         "UnsupportedMediaType",
         "the body of the request was in an unknown format - accepted media types include: a/b",
     ),
-    (StatusError.too_large("limit is 3145728"), 413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728"),
+    (
+        StatusError.too_large("limit is 3145728"),
+        413,
+        "RequestEntityTooLarge",
+        "Request entity too large: limit is 3145728",
+    ),
     (StatusError.too_many_requests("later", 1), 429, "TooManyRequests", "later"),
     (StatusError.internal("boom"), 500, "InternalError", "Internal error occurred: boom"),
     (

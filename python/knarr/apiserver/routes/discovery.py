@@ -1,7 +1,7 @@
 """`/api`, `/apis` and the documents below them, for clients that ask what there is.
 
-Documents are made once for a generation of the declared kinds and then answered as bytes. A path of a group or version that has no
-kinds is answered NotFound, like any other unknown path.
+Documents are made once for a generation of the declared kinds and then answered as bytes. A path of a group or
+version that has no kinds is answered NotFound, like any other unknown path.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def api(server: ApiServer, request: Request) -> Response:
     if form:
         return _answer(server, request, form, lambda: discovery.aggregated(server.kinds, True, form))
     # The address is the one the client used: no other is known to reach this server from where it is.
-    return Response(200, discovery.encode(discovery.api_versions(request.headers.get("host", ""))), headers={"vary": "Accept"})
+    return Response(
+        200, discovery.encode(discovery.api_versions(request.headers.get("host", ""))), headers={"vary": "Accept"}
+    )
 
 
 def apis(server: ApiServer, request: Request) -> Response:
