@@ -14,7 +14,14 @@ def main(argv: list[str] | None = None) -> int:
     what = generate.add_subparsers(dest="what", required=True)
     schema = what.add_parser("schema", help="the tables of Kubernetes' API types, from its Go sources")
     schema.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
+    cri = what.add_parser("cri", help="the messages of the container runtime interface, from proto/")
+    cri.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
     options = parser.parse_args(argv)
+
+    if options.what == "cri":
+        from tools import gen_cri
+
+        return gen_cri.main(check=options.check)
 
     from tools import gen_schema  # imported here: another tool does not need it
 

@@ -1,4 +1,4 @@
-"""Build knarr's local images as one OCI archive, without any registry: the pause program and the distribution's busybox.
+"""Build knarr's local images as one OCI archive, without a registry: the pause program and the machine's busybox.
 
 usage: build.py OUT.tar [--busybox /bin/busybox] [--rustc rustc]
 Import: ctr -n k8s.io images import --all-platforms OUT.tar   (or `knarr.agent.containerd.import_images`)

@@ -43,7 +43,7 @@ def run(
 
 
 def preflight(cri: str | None) -> tuple[str, str] | None:
-    """(message, hint) of what this machine lacks for real containers; None: all is there. cri: endpoint, None: our own."""
+    """(message, hint) of what this machine lacks for real containers, or None. cri: an endpoint, None for our own."""
     import os
 
     if os.geteuid() != 0:

@@ -28,15 +28,16 @@ def resolve_port(port: int | str, container: Mapping[str, Any]) -> int:
     raise ValueError(f"couldn't find port: {port} in container")
 
 
-async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: float, agent: str) -> Outcome:
-    """200 to 399 is well. Redirects are followed on the same host; one that leads away ends the probe with a warning."""
+async def http_get(action: Mapping[str, Any], host: str, port: int, seconds: float, agent: str) -> Outcome:
+    """200 to 399 is well. Redirects are followed on the same host; one that leads away ends it with a warning."""
     import aiohttp
     from yarl import URL
 
     scheme = (action.get("scheme") or "HTTP").lower()
     shown = f"[{host}]" if ":" in host else host
     path = action.get("path") or "/"
-    url = URL(f"{scheme}://{shown}:{port}{path if path.startswith('/') else '/' + path}", encoded=True)
+    text = f"{scheme}://{shown}:{port}{path if path.startswith('/') else '/' + path}"
+    url = URL(text, encoded=True)
     headers: dict[str, str] = {"User-Agent": agent, "Accept": "*/*"}
     for header in action.get("httpHeaders") or ():
         if header["name"].lower() in ("accept", "user-agent") and header["value"] == "":
@@ -46,7 +47,7 @@ async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: flo
         headers[header["name"]] = header["value"]
     try:
         async with (
-            asyncio.timeout(timeout),
+            asyncio.timeout(seconds),
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(force_close=True, ssl=False),
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
@@ -64,7 +65,7 @@ async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: flo
                     if 200 <= response.status < 400:
                         return Outcome(True)
                     return Outcome(False, f"HTTP probe failed with statuscode: {response.status}")
-            return Outcome(False, f'Get "{url}": stopped after {REDIRECTS_MAX} redirects')
+            return Outcome(False, f'Get "{text}": stopped after {REDIRECTS_MAX} redirects')
     except TimeoutError:
         reason = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
     except aiohttp.ClientConnectorError as error:
@@ -75,13 +76,13 @@ async def http_get(action: Mapping[str, Any], host: str, port: int, timeout: flo
         reason = "EOF"
     except (aiohttp.ClientError, OSError, ValueError) as error:
         reason = str(error) or type(error).__name__
-    return Outcome(False, f'Get "{url}": {reason}')
+    return Outcome(False, f'Get "{text}": {reason}')
 
 
-async def tcp_connect(host: str, port: int, timeout: float) -> Outcome:
+async def tcp_connect(host: str, port: int, seconds: float) -> Outcome:
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             _, writer = await asyncio.open_connection(host, port)
         writer.close()
         return Outcome(True)
@@ -93,7 +94,7 @@ async def tcp_connect(host: str, port: int, timeout: float) -> Outcome:
         return Outcome(False, f"dial tcp {shown}: {error.strerror or error}")
 
 
-async def grpc_health(host: str, port: int, service: str, timeout: float) -> Outcome:
+async def grpc_health(host: str, port: int, service: str, seconds: float) -> Outcome:
     """grpc.health.v1.Health/Check: HealthCheckRequest{service = 1}, HealthCheckResponse{status = 1}, SERVING is 1."""
     import grpc
     import grpc.aio
@@ -102,16 +103,16 @@ async def grpc_health(host: str, port: int, service: str, timeout: float) -> Out
     name = service.encode()
     request = b"\x0a" + bytes([len(name)]) + name if name else b""
     async with grpc.aio.insecure_channel(shown, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
-            answer = await check(request, timeout=timeout)
+            answer = await check(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 return Outcome(
                     False, f"error: this server does not implement the grpc health protocol: {error.details()}"
                 )
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                return Outcome(False, f"timeout: health rpc did not complete within {timeout:g}s")
+                return Outcome(False, f"timeout: health rpc did not complete within {seconds:g}s")
             return Outcome(False, f"error: health rpc probe failed: {error.details()}")
     if answer[:2] == b"\x08\x01":
         return Outcome(True, "service healthy")

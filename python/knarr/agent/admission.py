@@ -28,12 +28,6 @@ SAFE_SYSCTLS = (
     "net.ipv4.tcp_rmem",
     "net.ipv4.tcp_wmem",
 )
-_REASONS = {
-    "cpu": "OutOfcpu",
-    "memory": "OutOfmemory",
-    "ephemeral-storage": "OutOfephemeral-storage",
-    "pods": "OutOfpods",
-}
 
 
 def admit(
@@ -72,13 +66,17 @@ def admit(
     return None
 
 
+def _predicate(name: str, reason: str) -> Rejection:
+    return Rejection(name, f"Predicate {name} failed: {reason}")
+
+
 def _scaled(name: str, value: Fraction) -> int:
     return milli(value) if name == "cpu" else whole(value)
 
 
 def _insufficient(name: str, wanted: int, used: int, capacity: int) -> Rejection:
     text = f"Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {capacity}"
-    return Rejection(_REASONS[name], text)
+    return Rejection(f"OutOf{name}", text)
 
 
 def _collides(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:

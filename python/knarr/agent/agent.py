@@ -123,7 +123,7 @@ class Agent:
             await self._containerd.stop()
 
     async def serve(self, companions: Sequence[CompanionTask] = ()) -> None:
-        """Register, find what runs, and start everything. Returns when the node is registered and its pods are known."""
+        """Register, find what runs, start everything. Returns when the node is registered and its pods are known."""
         self._found = await self._pleg.snapshot()
         spawn = self._tasks.spawn
         if self._containerd is not None:

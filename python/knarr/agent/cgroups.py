@@ -55,7 +55,7 @@ class Cgroups:
                 yield hierarchy.name, hierarchy / relative
 
     def create(self, path: str, limits: Limits) -> None:
-        """Make the pod's group and set its limits. What the machine lacks (a controller) is left out, as kubelet does."""
+        """Make the pod's group and set its limits. A controller the machine lacks is left out, as kubelet does."""
         for controller, folder in self._folders(path):
             if self.unified:
                 self._enable(folder)
@@ -139,5 +139,5 @@ def _remove(group: Path) -> None:
         except FileNotFoundError:
             return
         except OSError:
-            time.sleep(0.002 << attempt)
+            time.sleep(0.002 * (1 << attempt))
     log.debug("cgroup is still in use: path=%s", group)

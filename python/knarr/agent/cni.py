@@ -1,4 +1,4 @@
-"""The pod network's CNI configuration: bridge with host-local addresses, portmap for hostPort. A value, written as a file."""
+"""The pod network's CNI configuration: a bridge with host-local addresses, portmap for hostPort."""
 
 from __future__ import annotations
 

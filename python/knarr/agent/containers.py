@@ -1,4 +1,4 @@
-"""Starting one container, from image to running, and the files of the node it needs: logs, hosts, termination message."""
+"""Starting one container, from image to running, and the node's files it needs: logs, hosts, termination message."""
 
 from __future__ import annotations
 

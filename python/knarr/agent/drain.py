@@ -22,7 +22,7 @@ PARALLEL = 8
 
 
 async def drain_and_remove(config: AgentConfig) -> None:
-    """End the sandboxes of this agent, unmount its volumes, remove its cgroups, bridge and sockets, stop its containerd.
+    """End this agent's sandboxes, unmount its volumes, remove its cgroups, bridge and sockets, stop its containerd.
 
     Blocks until all is gone; repeating it is harmless. Data (images, the agent's folder) stays: it is the data
     directory's. Raises AgentError when its containerd cannot be started to end what still runs.

@@ -60,7 +60,7 @@ def registry_of(image: str) -> str:
 
 
 def credentials(image: str, secrets: Sequence[Mapping[str, Any] | None]) -> list[dict[str, str]]:
-    """Logins for the image's registry in kubernetes.io/dockerconfigjson and dockercfg Secrets, the longest match first."""
+    """Logins for the image's registry in dockerconfigjson and dockercfg Secrets, the longest match first."""
     registry = registry_of(image)
     found: list[tuple[int, dict[str, str]]] = []
     for secret in secrets:

@@ -152,7 +152,7 @@ class _Cut:
 async def read(path: Path, options: LogOptions, running: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
     """Chunks of the answer. running(): whether the container still writes. Raises FileNotFoundError."""
     cut = _Cut(options)
-    file = path.open("rb")
+    file: BinaryIO = path.open("rb")
     try:
         file.seek(0 if options.tail is None else tail_offset(file, options.tail))
         rest = b""

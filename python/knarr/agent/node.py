@@ -205,10 +205,8 @@ class NodeStatus:
             not_ready = f"container runtime is down: {error}"
         now = timestamp(time.time_ns()) or ""
         old = (self.node.get("status") or {}).get("conditions") or []
-        if info.name == "unknown" and self.node:
-            described = self.node["status"]["nodeInfo"]
-        else:
-            described = node_info(info)
+        down = info.name == "unknown" and bool(self.node)
+        described = self.node["status"]["nodeInfo"] if down else node_info(info)
         status: dict[str, Any] = {
             "capacity": capacity(self.machine, config.max_pods),
             "allocatable": dict(self.allocatable()),

@@ -1,4 +1,4 @@
-"""The ConfigMaps and Secrets that this node's pods use, each watched by name while somebody uses it; Services as a whole.
+"""The ConfigMaps and Secrets that this node's pods use, each watched by name while somebody uses it; their tokens.
 
 Node authorization lets a node read only objects its pods name, one at a time: so one small watch an object, shared by
 all pods that use it, ended when the last of them is gone.

@@ -52,9 +52,10 @@ class Rejection:
 class Observed:
     """sandboxes and containers[name]: the newest first; `containers` with all fields filled.
 
-    probes: by container id. failures: by container name, only while nothing of it runs. sandbox_retry_at: 0 or when the
-    next sandbox may be made. volumes_ready: all are mounted; volumes_failed: one was tried in vain. cleaned: nothing of the pod is left but records and
-    logs. gone: the object is no longer in the API.
+    probes: by container id. failures: by container name, only while nothing of it runs. sandbox_retry_at: 0 or when
+    the next sandbox may be made. volumes_ready: all are mounted; volumes_failed: one was tried in vain. cleaned:
+    nothing of the pod is left but records and logs. gone: the object is no longer in the API. restarting: names of
+    containers that were killed to be started again, whatever the restart policy says of their exit code.
     """
 
     sandboxes: tuple[Sandbox, ...] = ()

@@ -1,4 +1,4 @@
-"""Where the machine keeps what the agent needs. Imports nothing heavy: the supervisor asks before it starts an agent."""
+"""Where the machine keeps what the agent needs. Light: the supervisor asks before it starts an agent."""
 
 from __future__ import annotations
 

@@ -30,6 +30,14 @@ TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 POD_GRACE = "io.kubernetes.pod.terminationGracePeriod"
 AGENT = "knarr.dev/agent"
 
+LOCAL_HOSTS = (
+    "127.0.0.1\tlocalhost",
+    "::1\tlocalhost ip6-localhost ip6-loopback",
+    "fe00::0\tip6-localnet",
+    "fe00::0\tip6-mcastprefix",
+    "fe00::1\tip6-allnodes",
+    "fe00::2\tip6-allrouters",
+)
 HOSTNAME_BYTES_MAX = 63
 DNS_SERVERS_MAX = 3
 
@@ -64,7 +72,7 @@ def container_hash(container: Mapping[str, Any]) -> str:
 
 
 def pod_dir(node: NodeFacts, pod: Mapping[str, Any]) -> Path:
-    return node.pods_dir / pod["metadata"]["uid"]
+    return node.pods_dir / str(pod["metadata"]["uid"])
 
 
 def log_dir(node: NodeFacts, pod: Mapping[str, Any]) -> Path:

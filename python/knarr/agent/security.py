@@ -1,4 +1,4 @@
-"""Effective security context of sandboxes and containers. Pure. Source: pkg/securitycontext, kuberuntime/security_context.go."""
+"""Effective security context of sandboxes and containers. Pure. Source: pkg/securitycontext, kuberuntime."""
 
 from __future__ import annotations
 

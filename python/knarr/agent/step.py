@@ -106,7 +106,7 @@ Action = (
 
 @dataclass(frozen=True)
 class Decision:
-    """actions: to begin now. waiting: Waiting states to show for containers whose back-off runs. wake_at: wall seconds."""
+    """actions: to begin now. waiting: states to show for containers whose back-off runs. wake_at: wall seconds."""
 
     actions: tuple[Action, ...] = ()
     waiting: Mapping[str, Failure] = field(default_factory=dict)
@@ -349,7 +349,7 @@ def _duration(value: float) -> str:
 
 
 def _prune(observed: Observed) -> list[Action]:
-    """Records nobody asks for: of each container all but the newest and the one before; sandboxes without containers."""
+    """Records nobody asks for: of each container all but the newest two; old sandboxes without containers."""
     actions: list[Action] = []
     used: set[str] = set()
     for found in observed.containers.values():

@@ -201,7 +201,7 @@ class PodWorker:
 
     def _show(self, decision: steps.Decision, now: float) -> None:
         """Compute the status and offer it; tell of back-offs that begin."""
-        for name, failure in decision.waiting.items():
+        for name in decision.waiting:
             if name not in self._told_backoff:
                 self._told_backoff.add(name)
                 metadata = self.pod["metadata"]
@@ -309,7 +309,9 @@ class PodWorker:
             self._tell("Warning", reason, text, spec["name"])
 
         entries = (*(self._status.get("containerStatuses") or ()), *(self._status.get("initContainerStatuses") or ()))
-        before = next((e for e in entries if e.get("containerID", "").endswith(f"://{container.id}")), {})
+        before: Mapping[str, Any] = next(
+            (e for e in entries if e.get("containerID", "").endswith(f"://{container.id}")), {}
+        )
         ips = self._sources().pod_ips
         return ContainerProbes(
             self._shared.runtime,

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of knarr: asyncio tasks and timers (`tasks`), processes by pidfd (`process`), paths (`paths`)."""
+"""Helpers that know nothing of knarr: asyncio tasks (`tasks`), processes by pidfd (`process`), paths (`paths`)."""

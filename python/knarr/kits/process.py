@@ -1,4 +1,4 @@
-"""Processes that outlive the one who started them: identity beyond the pid, and waiting for those that are no children."""
+"""Processes that outlive their starter: identity beyond the pid, and waiting for those that are no children."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Process:
             if not self.alive():
                 return
             loop = asyncio.get_running_loop()
-            done = loop.create_future()
-            loop.add_reader(fd, lambda: done.done() or done.set_result(None))
+            done: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(fd, _resolve, done)
             try:
                 await done
             finally:
@@ -72,3 +72,8 @@ class Process:
         except TimeoutError:
             self.signal(signal.SIGKILL)
             await self.ended()
+
+
+def _resolve(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)

@@ -87,7 +87,7 @@ class PortMapping:
 
 @dataclass(frozen=True)
 class Limits:
-    """What cgroups enforce. cpu_shares 2..262144, cpu_quota in us per cpu_period (0: none), memory in bytes (0: none)."""
+    """What cgroups enforce. cpu_shares 2..262144; cpu_quota in us per cpu_period, memory in bytes, 0 for none."""
 
     cpu_shares: int = 0
     cpu_quota: int = 0

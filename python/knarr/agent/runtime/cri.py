@@ -300,7 +300,7 @@ def _namespaces(n: Namespaces) -> Any:
 
 def _seccomp(profile: str) -> Any:
     kind, _, reference = profile.partition(":")
-    return pb.SecurityProfile(profile_type=pb.SecurityProfile.ProfileType.Value(kind), localhost_ref=reference)
+    return pb.SecurityProfile(profile_type=kind, localhost_ref=reference)
 
 
 def _int64(value: int | None) -> Any:

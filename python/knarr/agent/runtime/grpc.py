@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
 from . import RuntimeCallError
 
@@ -49,7 +50,7 @@ class Service:
 
     def _method(self, name: str) -> tuple[str, Any, Any]:
         method = self._descriptor.methods_by_name[name]
-        answer: Any = method.output_type._concrete_class
+        answer: Any = GetMessageClass(method.output_type)
         return f"/{self._descriptor.full_name}/{name}", lambda m: m.SerializeToString(), answer.FromString
 
 

@@ -1,4 +1,4 @@
-"""downwardAPI: fields of the pod and its containers' resources as files. Source: pkg/volume/downwardapi/downwardapi.go."""
+"""downwardAPI: fields of the pod and its containers' resources as files. Source: pkg/volume/downwardapi."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class EmptyDir:
         own(self.path, self._context.fs_group, read_only=False)
 
     def _size(self) -> int:
-        """Bytes of a tmpfs: what is smallest of its own limit, the pod's and the node's memory; 0: the kernel's half."""
+        """Bytes of a tmpfs: the smallest of its own limit, the pod's and the node's memory; 0: the kernel's half."""
         limits = [whole(amount(self._context.sources().allocatable, "memory"))]
         limits.append(whole(pod_total(self._context.pod, "limits", "memory")))
         if self._spec.get("sizeLimit"):

@@ -32,7 +32,7 @@ class HostPath:
             return
         if self._kind not in _CHECKS:
             raise VolumeError(f"hostPath type check failed: unknown type {self._kind}")
-        if not os.path.lexists(self.path):
+        if not self.path.exists() and not self.path.is_symlink():
             if self._kind == "DirectoryOrCreate":
                 self.path.mkdir(mode=0o755, parents=True)
             elif self._kind == "FileOrCreate":
