@@ -49,7 +49,12 @@ pub(crate) fn value_of(entry: &KindEntry, bytes: &[u8], revision: Revision) -> R
             whole.insert(entry.field_from_stored(&name), field);
         }
     }
-    Ok(Value::Map(whole))
+    let mut whole = Value::Map(whole);
+    if revision.0 == 0 {
+        // A dry run of a create: there is no revision to show.
+        whole.remove_path(&["metadata", "resourceVersion"]);
+    }
+    Ok(whole)
 }
 
 /// Appends an object as JSON; without `head`, as an item of a list (kind and apiVersion are not repeated there).
@@ -229,7 +234,7 @@ pub(crate) fn object(
     let accept = request.accept;
     let pretty = request.options.pretty;
     match (accept.form, accept.encoding) {
-        (Form::Object, Encoding::Json) if !pretty => {
+        (Form::Object, Encoding::Json) if !pretty && revision.0 > 0 => {
             let mut out = Vec::with_capacity(bytes.len() + 128);
             append_json(entry, true, bytes, revision, &mut out)?;
             Ok(whole(code, JSON, out, warnings))
@@ -246,6 +251,14 @@ pub(crate) fn object(
             let message = partial_message(entry, &value_of(entry, bytes, revision)?)?;
             let api_version = format!("meta.k8s.io/{version}");
             Ok(whole(code, PROTOBUF, protobuf::wrap(&api_version, "PartialObjectMetadata", &message), warnings))
+        }
+        (Form::PartialObjectMetadata { version }, encoding) if revision.0 == 0 => {
+            let value = value_of(entry, bytes, revision)?;
+            let mut partial = Map::new();
+            partial.insert("kind", "PartialObjectMetadata");
+            partial.insert("apiVersion", format!("meta.k8s.io/{version}"));
+            partial.insert("metadata", value.get("metadata").cloned().unwrap_or_default());
+            Ok(whole(code, content_type(encoding), text(&Value::Map(partial), encoding, pretty), warnings))
         }
         (Form::PartialObjectMetadata { version }, encoding) => {
             let mut out = Vec::with_capacity(bytes.len() + 128);

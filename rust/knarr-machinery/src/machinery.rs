@@ -4,7 +4,6 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use knarr_base::{BoxFuture, Clock, Revision, Rng};
 use knarr_schema::CompiledKind;
 use knarr_store::{KeySpace, Record, Store, StoreError};
