@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 start=$(date +%s)
 need_rust
-[ "$(id -u)" != 0 ] || { build_packages; node_packages; }
+[ "$(id -u)" != 0 ] || { build_packages; node_packages; install_packages curl=curl sysctl=procps; }
 build
 .venv/bin/pip install --disable-pip-version-check -q -r tests/requirements.txt
 . .venv/bin/activate

@@ -53,6 +53,13 @@ class Config:
         """The address `offset` steps into the Service range: 1 is Service default/kubernetes, 10 is cluster DNS."""
         return str(ipaddress.ip_network(self.service_cidr)[offset])
 
+    @property
+    def pod_cidr(self) -> str:
+        """The range of this node's pods: the first of the size that Kubernetes gives a node, or all there is."""
+        network = ipaddress.ip_network(self.cluster_cidr)
+        bits = max(network.prefixlen, 24 if network.version == 4 else 64)
+        return str(next(network.subnets(new_prefix=bits)))
+
     def save(self) -> None:
         """Remember the settings in the data directory."""
         write_private(self.paths.config, json.dumps(dataclasses.asdict(self), indent=1).encode())

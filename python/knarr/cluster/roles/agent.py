@@ -1,0 +1,60 @@
+"""`knarr agent`: the node agent, with the service proxy and cluster DNS beside it in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from knarr.agent import AgentConfig, AgentError, run
+from knarr.cluster import notify
+from knarr.cluster.config import Config
+from knarr.cluster.refusal import Refusal
+
+if TYPE_CHECKING:
+    from knarr.agent.agent import Companion
+
+
+def for_cluster(config: Config) -> None:
+    """Run the node of this data directory until SIGTERM."""
+    paths = config.paths
+    dns = config.service_address(10)
+    start(
+        AgentConfig(
+            kubeconfig=paths.kubeconfig("agent"),
+            node_name=config.node_name,
+            node_ip=config.node_ip,
+            data_dir=paths.data_dir,
+            runtime=config.runtime,
+            cri_endpoint=config.cri or "",
+            cluster_dns=(dns,),
+            pod_cidr=config.pod_cidr,
+            bind=config.node_ip,
+            tls_cert=paths.pki / "kubelet.crt",
+            tls_key=paths.pki / "kubelet.key",
+            client_ca=paths.pki / "ca.crt",
+        ),
+        config.cluster_cidr,
+        dns,
+    )
+
+
+def start(config: AgentConfig, cluster_cidr: str, dns: str) -> None:
+    """Run an agent. dns: the Service address that this node answers; "" where a Service of pods answers it."""
+
+    async def network(companion: Companion) -> None:
+        from knarr.network.dns import ClusterDns, ensure_link
+        from knarr.network.nft import Nft, ServiceTable
+        from knarr.network.proxy import Proxy
+
+        names = None
+        if dns:
+            names = ClusterDns(config.cluster_domain, Path(config.resolv_conf))
+            ensure_link(dns)
+            names.listen(dns)
+        table = ServiceTable(Nft(), cluster_cidr)
+        await Proxy(companion.client, config.node_name, table, names, frozenset({dns} if dns else ())).run()
+
+    try:
+        run(config, on_ready=notify.ready, companions=() if config.runtime == "hollow" else (network,))
+    except AgentError as error:
+        raise Refusal(error.message, error.hint) from None
