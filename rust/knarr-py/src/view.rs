@@ -246,6 +246,39 @@ impl Lens {
         self.rows(py, &view, view.owned_by(&Uid::new(uid)))
     }
 
+    /// Rows whose controller this is.
+    fn controlled_by<'py>(&self, py: Python<'py>, uid: &str) -> PyResult<Bound<'py, PyList>> {
+        let view = lock(&self.view);
+        let uid = Uid::new(uid);
+        self.rows(py, &view, view.controlled_by(&uid))
+    }
+
+    /// Rows a LabelSelector matches that have no controller.
+    fn orphans<'py>(
+        &self,
+        py: Python<'py>,
+        selector: Option<&Bound<'py, PyDict>>,
+        namespace: &str,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let selector = parse_selector(selector, Selector::of_label_selector)?;
+        let view = lock(&self.view);
+        let found = view.selected(&selector, Some(namespace));
+        self.rows(py, &view, found.into_iter().filter(|record| view.controller_of(record).is_none()))
+    }
+
+    /// Rows whose controller this is although the LabelSelector does not match them.
+    fn strays<'py>(
+        &self,
+        py: Python<'py>,
+        uid: &str,
+        selector: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let selector = parse_selector(selector, Selector::of_label_selector)?;
+        let view = lock(&self.view);
+        let uid = Uid::new(uid);
+        self.rows(py, &view, view.controlled_by(&uid).filter(|record| !selector.matches(view.labels(record))))
+    }
+
     /// Rows whose field, a declared index, equals a string.
     fn with_field<'py>(&self, py: Python<'py>, field: &str, value: &str) -> PyResult<Bound<'py, PyList>> {
         let mut json = String::with_capacity(value.len() + 2);

@@ -1,7 +1,8 @@
 //! Declared field paths, compiled to a trie that one walk over an object's text fills.
 //!
 //! A path is dotted: `spec.nodeName`; a key with dots or slashes is quoted: `metadata.annotations['a.b/c']`; one element of a list
-//! of objects is chosen by a member: `status.conditions[type=Ready].status`. A path may name a whole subtree: `spec.template`.
+//! of objects is chosen by a member: `status.conditions[type=Ready].status`; of all elements the largest whole number is taken by
+//! `status.containerStatuses[max].restartCount`. A path may name a whole subtree: `spec.template`.
 
 use std::ops::Range;
 
@@ -23,6 +24,8 @@ const IDENTITY: usize = 4;
 struct Node {
     slot: Option<usize>,
     fields: Vec<(Box<[u8]>, Node)>,
+    /// Below every element; the largest number counts.
+    max: Option<Box<Node>>,
     /// (member, value, below): for lists of objects.
     items: Vec<(Box<[u8]>, Box<str>, Node)>,
 }
@@ -135,7 +138,14 @@ impl Projection {
                 rest = after.strip_prefix('.').unwrap_or(after);
             } else if let Some(inner) = rest.strip_prefix('[') {
                 let Some((choice, after)) = inner.split_once(']') else { return fail("a bracket does not close") };
-                let Some((member, value)) = choice.split_once('=') else { return fail("[member=value] was expected") };
+                if choice == "max" {
+                    node = node.max.get_or_insert_default();
+                    rest = after.strip_prefix('.').unwrap_or(after);
+                    continue;
+                }
+                let Some((member, value)) = choice.split_once('=') else {
+                    return fail("[member=value] or [max] was expected");
+                };
                 node = item(node, member, value);
                 rest = after.strip_prefix('.').unwrap_or(after);
             } else {
@@ -269,6 +279,19 @@ fn walk(node: &Node, text: &[u8], cursor: &mut Cursor<'_>, ranges: &mut [Range<u
             Some((_, below)) => walk(below, text, at, ranges),
             None => at.skip().map(drop),
         })?;
+    } else if let Some(below) = node.max.as_deref().filter(|_| first == b'[') {
+        let mut best = ranges.to_vec();
+        cursor.elements(|at| {
+            let mut found = vec![0..0; ranges.len()];
+            walk(below, text, at, &mut found)?;
+            for (best, found) in best.iter_mut().zip(found) {
+                if (found.len(), &text[found.clone()]) > (best.len(), &text[best.clone()]) {
+                    *best = found;
+                }
+            }
+            Ok(())
+        })?;
+        ranges.clone_from_slice(&best);
     } else if first == b'[' && !node.items.is_empty() {
         cursor.elements(|at| {
             let mut again = *at;

@@ -137,7 +137,7 @@ impl View {
     }
 
     /// Records with an owner reference to this uid.
-    pub fn owned_by(&self, uid: &Uid) -> impl Iterator<Item = &Record> {
+    pub fn owned_by(&self, uid: &Uid) -> impl Iterator<Item = &Record> + use<'_> {
         self.of(self.by_owner.get(uid))
     }
 
@@ -185,6 +185,16 @@ impl View {
             Some(ids) => self.of(Some(ids)).filter(keep).collect(),
             None => self.all().filter(keep).collect(),
         }
+    }
+
+    /// The uid of a record's controller.
+    pub fn controller_of(&self, record: &Record) -> Option<&Uid> {
+        self.owners(record).iter().find(|owner| owner.controller).map(|owner| &owner.uid)
+    }
+
+    /// Records whose controller this is.
+    pub fn controlled_by<'v>(&'v self, uid: &'v Uid) -> impl Iterator<Item = &'v Record> {
+        self.owned_by(uid).filter(move |record| self.controller_of(record) == Some(uid))
     }
 
     fn of<'v>(&'v self, ids: Option<&'v Ids>) -> impl Iterator<Item = &'v Record> {
