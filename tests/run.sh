@@ -15,7 +15,11 @@ build
 # one target directory and one profile for the wheel, the tests and clippy
 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 KUBECTL=$(sh tests/kubectl.sh)
-export CARGO_TARGET_DIR KUBECTL
+GO=$(sh tests/go.sh)
+PATH=$PATH:$(dirname "$GO")
+# golden objects and the sources that the generated tables are compared with
+for module in k8s.io/api@v0.34.2 k8s.io/apimachinery@v0.34.2; do "$GO" mod download "$module"; done
+export CARGO_TARGET_DIR KUBECTL PATH
 
 # joined by &&: a function called in a condition does not stop at the first failure
 lint() {

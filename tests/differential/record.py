@@ -1,0 +1,84 @@
+"""Ask a real kube-apiserver for its verdict on every case; write it beside the Rust tests that assert the same of knarr.
+
+usage: python tests/differential/record.py https://127.0.0.1:16443 ADMIN.crt ADMIN.key > rust/knarr-schema/testdata/verdicts.json
+(the peer needs no controllers; namespaces `default` and the account `default/default` are made where missing)
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cases import Object, cases, updates  # noqa: E402  (the folder is no package)
+
+PLURAL = {"Endpoints": "endpoints"}
+
+
+class Peer:
+    """A kube-apiserver, spoken to as its administrator."""
+
+    def __init__(self, url: str, cert: str, key: str) -> None:
+        self.url = url
+        self.context = ssl.create_default_context()
+        self.context.check_hostname = False
+        self.context.verify_mode = ssl.CERT_NONE
+        self.context.load_cert_chain(cert, key)
+
+    def call(self, method: str, path: str, body: Object | None = None) -> tuple[int, Object]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
+        try:
+            with urllib.request.urlopen(request, context=self.context) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+
+def path(obj: Object) -> str:
+    version, kind = obj["apiVersion"], obj["kind"]
+    plural = PLURAL.get(kind, kind.lower() + "s")
+    base = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+    namespace = obj["metadata"].get("namespace")
+    return f"{base}/namespaces/{namespace}/{plural}" if namespace else f"{base}/{plural}"
+
+
+def verdict(code: int, answer: Object) -> Any:
+    if code in (200, 201):
+        for field in ("uid", "creationTimestamp", "managedFields", "resourceVersion"):
+            answer["metadata"].pop(field, None)
+        return {"object": answer}
+    details = answer.get("details", {})
+    if "causes" in details:
+        return {"causes": [[c.get("reason", ""), c.get("field", ""), c.get("message", "")] for c in details["causes"]]}
+    return {"code": code, "message": answer["message"]}
+
+
+def main() -> None:
+    peer = Peer(*sys.argv[1:4])
+    peer.call("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    out: dict[str, list[Any]] = {"create": [], "update": []}
+    for name, obj in cases():
+        code, answer = peer.call("POST", path(obj) + "?dryRun=All&fieldValidation=Strict", obj)
+        out["create"].append({"name": name, "given": obj, **verdict(code, answer)})
+    for name, old, new in updates():
+        place = path(old)
+        code, made = peer.call("POST", place, old)
+        if code != 201:
+            raise SystemExit(f"{name}: {made['message']}")
+        one = f"{place}/{old['metadata']['name']}"
+        code, answer = peer.call("PUT", one + "?dryRun=All", {**new, "metadata": {**made["metadata"], **new["metadata"]}})
+        peer.call("DELETE", one + "?gracePeriodSeconds=0")
+        out["update"].append({"name": name, "given": old, "new": new, **verdict(code, answer)})
+    json.dump(out, sys.stdout, indent=1, sort_keys=True)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()
