@@ -155,7 +155,11 @@ def test_teardown_removes_everything(tmp_path: Path) -> None:
 
 
 NAMES = st.sampled_from(["a", "b", "dir/c", "dir/d", "deep/er/e"])
-PAYLOADS = st.dictionaries(NAMES, st.builds(File, st.binary(max_size=8), st.sampled_from([0o644, 0o600, 0o440])))
+# A pod's spec is immutable: a path keeps its mode for life.
+MODES = {"a": 0o644, "b": 0o600, "dir/c": 0o440, "dir/d": 0o644, "deep/er/e": 0o400}
+PAYLOADS = st.dictionaries(NAMES, st.binary(max_size=8)).map(
+    lambda contents: {name: File(data, MODES[name]) for name, data in contents.items()}
+)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,21 @@
+"""Goal: the whole agent without root: hollow pods become Ready, are told, and go. Method: the agent against a small API."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.cluster.agent.node import TestNode
+
+
+async def test_hollow_pods_become_ready_and_go(tmp_path: Path) -> None:
+    async with TestNode(tmp_path, "hollow") as node:
+        for n in range(20):
+            node.run(f"p{n}", {"readinessProbe": {"tcpSocket": {"port": 80}}}, initContainers=[])
+        await asyncio.gather(*(node.until_ready(f"p{n}") for n in range(20)))
+        assert len({node.status(f"p{n}")["podIP"] for n in range(20)}) == 20
+        for n in range(20):
+            node.api.delete("pods", f"p{n}")
+        await asyncio.gather(*(node.until_gone(f"p{n}") for n in range(20)))
+        assert node.agent is not None
+        assert await node.agent.runtime.sandboxes() == []
