@@ -36,7 +36,8 @@ SCALARS: dict[str, tuple[str, Json]] = {
     "Time": (
         META + "Time",
         {
-            "description": "Time is a wrapper around time.Time which supports correct marshaling to YAML and JSON.  Wrappers are provided "
+            "description": "Time is a wrapper around time.Time which supports correct marshaling to YAML and JSON.  "
+            "Wrappers are provided "
             "for many of the factory methods that the time package offers.",
             "type": "string",
             "format": "date-time",
@@ -53,8 +54,10 @@ SCALARS: dict[str, tuple[str, Json]] = {
     "Quantity": (
         "io.k8s.apimachinery.pkg.api.resource.Quantity",
         {
-            "description": "Quantity is a fixed-point representation of a number: a decimal number with an optional suffix, binary "
-            "(Ki, Mi, Gi, Ti, Pi, Ei), decimal (n, u, m, k, M, G, T, P, E) or an exponent (e3). It has at most 3 decimal places and is "
+            "description": "Quantity is a fixed-point representation of a number: a decimal number with an optional "
+            "suffix, binary "
+            "(Ki, Mi, Gi, Ti, Pi, Ei), decimal (n, u, m, k, M, G, T, P, E) or an exponent (e3). It "
+            "has at most 3 decimal places and is "
             "at most 2^63-1.",
             "type": "string",
         },
@@ -62,8 +65,10 @@ SCALARS: dict[str, tuple[str, Json]] = {
     "IntOrString": (
         "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
         {
-            "description": "IntOrString is a type that can hold an int32 or a string.  When used in JSON or YAML marshalling and "
-            "unmarshalling, it produces or consumes the inner type.  This allows you to have, for example, a JSON field that can accept "
+            "description": "IntOrString is a type that can hold an int32 or a string.  When used in JSON or YAML "
+            "marshalling and "
+            "unmarshalling, it produces or consumes the inner type.  This allows you to have, for "
+            "example, a JSON field that can accept "
             "a name or number.",
             "type": "string",
             "format": "int-or-string",

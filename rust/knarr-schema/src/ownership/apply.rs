@@ -49,7 +49,10 @@ pub fn apply(
             let lines: Vec<String> = errors.iter().map(|(p, w)| format!("  {}", join(p, w))).collect();
             format!("errors:\n{}", lines.join("\n"))
         };
-        return Err(ApplyError::Internal(format!("failed to create typed patch object ({}): {text}", described(config))));
+        return Err(ApplyError::Internal(format!(
+            "failed to create typed patch object ({}): {text}",
+            described(config)
+        )));
     }
     let job = Job { types, id, old: &old, config, who: manager.identity(true), now };
     let (mut merged, list) = match job.run(list.clone(), force) {
@@ -157,7 +160,9 @@ impl Job<'_> {
             return Err(Refused::Conflicts(conflicts));
         }
         list.retain_mut(|entry| {
-            if self.who.is(entry) || (!taken.touches(entries::fields(entry)) && !removed.touches(entries::fields(entry))) {
+            if self.who.is(entry)
+                || (!taken.touches(entries::fields(entry)) && !removed.touches(entries::fields(entry)))
+            {
                 return true;
             }
             let Ok(have) = entries::set_of(entry) else { return false };
@@ -233,7 +238,8 @@ fn refusal(conflicts: Found) -> ApplyError {
 fn allowed_by_last_applied(types: &TypeTable, id: TypeId, live: &Value, api_version: &str) -> Option<Set> {
     let text = live.path(&["metadata", "annotations", LAST_APPLIED])?.as_str()?;
     let last = json::parse(text.as_bytes()).ok()?.value;
-    let fits = last.str_at(&["apiVersion"]) == api_version && walk::check(types, Place::Type(id), &last, false).is_empty();
+    let fits =
+        last.str_at(&["apiVersion"]) == api_version && walk::check(types, Place::Type(id), &last, false).is_empty();
     if !fits {
         return None;
     }

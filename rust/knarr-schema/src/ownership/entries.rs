@@ -124,7 +124,9 @@ pub(super) fn decode(list: &[Value]) -> Result<Vec<Value>, String> {
         match text("fieldsType") {
             "FieldsV1" => {}
             "" => return Err(format!("missing fieldsType in managed fields entry {i}")),
-            other => return Err(format!("invalid fieldsType {} in managed fields entry {i}", crate::error::quote(other))),
+            other => {
+                return Err(format!("invalid fieldsType {} in managed fields entry {i}", crate::error::quote(other)));
+            }
         }
         let set = set_of(entry).map_err(|e| format!("error decoding versioned set: error decoding set: {e}"))?;
         let mut entry = entry.clone();
@@ -166,8 +168,10 @@ pub(super) fn cap(list: &mut Vec<Value>) {
         return;
     }
     let time = |e: &Value| Str::from(e.get("time").and_then(Value::as_str).unwrap_or_default());
-    let mut oldest: Vec<(Str, String, Identity)> =
-        list.iter().filter_map(|e| Some(Identity::of(e)).filter(|i| !i.apply).map(|i| (time(e), i.sort_key(), i))).collect();
+    let mut oldest: Vec<(Str, String, Identity)> = list
+        .iter()
+        .filter_map(|e| Some(Identity::of(e)).filter(|i| !i.apply).map(|i| (time(e), i.sort_key(), i)))
+        .collect();
     oldest.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
     let mut first_of: Vec<Identity> = Vec::new();
     for (_, _, who) in oldest {

@@ -25,8 +25,8 @@ use knarr_base::WallTime;
 use knarr_value::{Str, TypeId, TypeTable, Value};
 
 pub use apply::apply;
-pub use entries::UPDATE_MANAGERS_MAX;
 use entries::Identity;
+pub use entries::UPDATE_MANAGERS_MAX;
 use set::Set;
 use shape::Place;
 
@@ -88,7 +88,14 @@ const MANAGED: &[&str] = &["metadata", "managedFields"];
 ///
 /// `new` is decoded and defaulted, as `live` is. Entries given in `new` are taken over if they are well formed and this is not a
 /// subresource; an empty list, or one empty entry, forgets all owners. Never fails, as in Kubernetes.
-pub fn update(types: &TypeTable, id: TypeId, live: Option<&Value>, new: Value, manager: &Manager, now: WallTime) -> Value {
+pub fn update(
+    types: &TypeTable,
+    id: TypeId,
+    live: Option<&Value>,
+    new: Value,
+    manager: &Manager,
+    now: WallTime,
+) -> Value {
     let mut new = new;
     let given = new.remove_path(MANAGED);
     let known = live.and_then(|l| l.path(MANAGED)).and_then(Value::as_list);
@@ -123,7 +130,8 @@ fn take(types: &TypeTable, id: TypeId, old: &Value, new: &Value, who: &Identity,
             return true;
         }
         let Ok(set) = entries::set_of(entry) else { return false };
-        let kept = if own { set.difference(&removed).union(&taken_set) } else { set.difference(&taken).difference(&removed) };
+        let kept =
+            if own { set.difference(&removed).union(&taken_set) } else { set.difference(&taken).difference(&removed) };
         entries::set_fields(entry, &kept);
         !kept.is_empty()
     });

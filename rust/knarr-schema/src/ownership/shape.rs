@@ -40,14 +40,11 @@ pub(super) enum Relation<'a> {
     Keys(&'a [Str]),
 }
 
-/// The default of a key field that may be left out of an associative list's item. OpenAPI gives fields that Go always writes their
-/// zero value as default; the one other default among the `+listMapKey` fields of Kubernetes 1.34 is the protocol of a port.
+/// The default of a key field that may be left out of an associative list's item: the declared one (the protocol of a port), else
+/// the zero value of what Go always writes, which OpenAPI gives as its default.
 fn key_default(types: &TypeTable, ty: &Type, key: &str) -> Option<Value> {
-    let name = ty.name.rsplit('.').next()?;
-    match (name, key) {
-        ("ContainerPort" | "ServicePort", "protocol") => Some(Value::Str("TCP".into())),
-        _ => ty.field(key).filter(|f| f.always && !f.pointer).map(|f| types.zero(f)),
-    }
+    let field = ty.field(key)?;
+    field.default.clone().or_else(|| (field.always && !field.pointer).then(|| types.zero(field)))
 }
 
 impl<'a> Place<'a> {
@@ -116,7 +113,12 @@ pub(super) fn entry<'a>(fields: Option<&'a Type>, values: Place<'a>, key: &str) 
 }
 
 /// The path element of a list's item. Errors are structured-merge-diff's.
-pub(super) fn item(types: &TypeTable, relation: Relation<'_>, element: Place<'_>, value: &Value) -> Result<Element, String> {
+pub(super) fn item(
+    types: &TypeTable,
+    relation: Relation<'_>,
+    element: Place<'_>,
+    value: &Value,
+) -> Result<Element, String> {
     match relation {
         Relation::Atomic => Err("invalid indexing of non-associative list".into()),
         Relation::Set => match value {

@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::patch;
 
-pub(crate) static TYPES: LazyLock<TypeTable> = LazyLock::new(|| {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../python/knarr/api/_tables/types.json.zz");
-    TypeTable::load(&std::fs::read(path).expect("the committed table")).expect("a sound table")
+static TYPES: LazyLock<TypeTable> = LazyLock::new(|| {
+    let table = include_bytes!("../../../../python/knarr/api/_tables/types.json.zz");
+    TypeTable::load(table).expect("a sound table")
 });
 
 /// Later than any recorded time, so that a time set by the replay is told from one that was kept.
@@ -24,8 +24,8 @@ fn value(text: &str) -> Value {
 
 fn type_of(object: &Value) -> TypeId {
     let (version, kind) = (object.str_at(&["apiVersion"]), object.str_at(&["kind"]));
-    let (group, version) = version.split_once('/').unwrap_or(("", version));
-    TYPES.kind(group, version, kind).expect("a known kind")
+    let group = version.split_once('/').map_or("core", |(group, _)| group);
+    TYPES.id(&format!("io.k8s.api.{group}.v1.{kind}")).expect("a known kind")
 }
 
 fn managed(object: &Value) -> Value {
@@ -112,7 +112,8 @@ impl Step<'_> {
     }
 
     fn same_owners(&self, mine: &Value) {
-        let (mine, theirs) = (entries_with_marked_times(mine, self.live), entries_with_marked_times(self.answer(), self.live));
+        let (mine, theirs) =
+            (entries_with_marked_times(mine, self.live), entries_with_marked_times(self.answer(), self.live));
         assert_eq!(mine, theirs, "{}: owners", self.title);
     }
 }
@@ -157,7 +158,12 @@ fn replay_apply(step: &Step<'_>, live: &Value) {
                 ApplyError::BadRequest(_) => 400,
                 ApplyError::Internal(_) => 500,
             };
-            assert_eq!((code, error.to_string().as_str()), (step.code(), answer.str_at(&["message"])), "{}", step.title);
+            assert_eq!(
+                (code, error.to_string().as_str()),
+                (step.code(), answer.str_at(&["message"])),
+                "{}",
+                step.title
+            );
             if let ApplyError::Conflicts { causes, .. } = &error {
                 let theirs = answer.path(&["details", "causes"]).and_then(Value::as_list).unwrap_or_default();
                 let theirs: Vec<_> = theirs.iter().map(|c| (c.str_at(&["field"]), c.str_at(&["message"]))).collect();
@@ -281,6 +287,7 @@ fn entries_stand_in_kubernetes_order() {
 
 /// A 2 kB pod with three managers, and the status patch of a kubelet: the budget is 15 us.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
 fn a_status_patch_costs_little() {
     let text = include_str!("../../testdata/pod.json");
     let live = value(text);
@@ -290,16 +297,19 @@ fn a_status_patch_costs_little() {
     let conditions = new.path_mut(&["status", "conditions"]).and_then(Value::as_list_mut).expect("conditions");
     conditions[1].set_path(&["status"], "True");
     conditions[1].set_path(&["lastTransitionTime"], "2026-01-01T00:00:00Z");
-    let rounds = 2_000u32;
-    let news: Vec<Value> = (0..rounds).map(|_| new.clone()).collect();
-    let start = std::time::Instant::now();
-    for new in news {
-        std::hint::black_box(update(&TYPES, id, Some(&live), new, &kubelet, NOW));
+    // The best of some batches: test machines are shared.
+    let (batches, rounds) = (20, 100u32);
+    let mut each = std::time::Duration::MAX;
+    for _ in 0..batches {
+        let news = vec![new.clone(); rounds as usize];
+        let start = std::time::Instant::now();
+        for new in news {
+            std::hint::black_box(update(&TYPES, id, Some(&live), new, &kubelet, NOW));
+        }
+        each = each.min(start.elapsed() / rounds);
     }
-    let each = start.elapsed() / rounds;
     println!("update() of a status patch, pod of {} bytes: {each:?}", text.len());
-    // The figure is printed; the bound is loose, because test machines are shared.
-    assert!(each < std::time::Duration::from_micros(150), "{each:?}");
+    assert!(each < std::time::Duration::from_micros(60), "four times the budget: {each:?}");
 }
 
 fn data() -> impl Strategy<Value = Value> {
@@ -315,7 +325,8 @@ fn config_map(data: Value) -> Value {
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
-    let names = prop::sample::select(vec!["spec", "containers", "name", "ports", "metadata", "$patch", "image", "x", "status"]);
+    let names =
+        prop::sample::select(vec!["spec", "containers", "name", "ports", "metadata", "$patch", "image", "x", "status"]);
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

@@ -16,7 +16,9 @@ pub(super) fn paths_of(types: &TypeTable, place: Place<'_>, value: &Value) -> Se
 
 fn collect(types: &TypeTable, place: Place<'_>, value: &Value, path: &mut Vec<Element>, set: &mut Set) {
     match place.atom(types, Some(value)) {
-        Atom::Scalar(_) | Atom::List { relation: Relation::Atomic, .. } | Atom::Map { atomic: true, .. } => set.insert(path),
+        Atom::Scalar(_) | Atom::List { relation: Relation::Atomic, .. } | Atom::Map { atomic: true, .. } => {
+            set.insert(path)
+        }
         Atom::List { relation, element } => {
             let items = value.as_list().unwrap_or_default();
             let elements: Vec<Option<Element>> = items.iter().map(|v| item(types, relation, element, v).ok()).collect();
@@ -98,15 +100,21 @@ impl<'a> Compare<'a> {
     fn atom(&mut self, place: Place<'a>, by: &Value, old: Option<&Value>, new: Option<&Value>) -> bool {
         let empty_list = |v: Option<&Value>| v.and_then(Value::as_list).is_none_or(<[Value]>::is_empty);
         let empty_map = |v: Option<&Value>| v.and_then(Value::as_map).is_none_or(Map::is_empty);
+        // Two empty lists, or maps, are one leaf: so empty and null stay apart.
+        let (empty_lists, empty_maps) = (empty_list(old) && empty_list(new), empty_map(old) && empty_map(new));
         match place.atom(self.types, Some(by)) {
-            Atom::List { relation, element } if !matches!(relation, Relation::Atomic) && !(empty_list(old) && empty_list(new)) => {
-                let lists = (old.and_then(Value::as_list).unwrap_or_default(), new.and_then(Value::as_list).unwrap_or_default());
+            Atom::List { relation: relation @ (Relation::Set | Relation::Keys(_)), element } if !empty_lists => {
+                let lists = (
+                    old.and_then(Value::as_list).unwrap_or_default(),
+                    new.and_then(Value::as_list).unwrap_or_default(),
+                );
                 self.lists(relation, element, lists.0, lists.1);
                 false
             }
-            Atom::Map { atomic: false, fields, values } if !(empty_map(old) && empty_map(new)) => {
+            Atom::Map { atomic: false, fields, values } if !empty_maps => {
                 let empty = Map::default();
-                let (old, new) = (old.and_then(Value::as_map).unwrap_or(&empty), new.and_then(Value::as_map).unwrap_or(&empty));
+                let (old, new) =
+                    (old.and_then(Value::as_map).unwrap_or(&empty), new.and_then(Value::as_map).unwrap_or(&empty));
                 for (key, value) in old {
                     self.map_entry(fields, values, key, Some(value), new.get(key));
                 }
@@ -146,7 +154,11 @@ impl<'a> Compare<'a> {
 
     fn lists(&mut self, relation: Relation<'a>, element: Place<'a>, old: &[Value], new: &[Value]) {
         let index = |items: &[Value]| -> Vec<(Element, usize)> {
-            items.iter().enumerate().filter_map(|(i, v)| item(self.types, relation, element, v).ok().map(|e| (e, i))).collect()
+            items
+                .iter()
+                .enumerate()
+                .filter_map(|(i, v)| item(self.types, relation, element, v).ok().map(|e| (e, i)))
+                .collect()
         };
         let (lefts, rights) = (index(old), index(new));
         let mut seen: Vec<&Element> = Vec::with_capacity(lefts.len() + rights.len());
@@ -209,7 +221,8 @@ pub(super) fn merge(types: &TypeTable, place: Place<'_>, old: Option<&Value>, ne
     let leaf = || new.or(old).cloned();
     match place.atom(types, Some(by)) {
         Atom::List { relation, element } if !matches!(relation, Relation::Atomic) => {
-            let (l, r) = (old.and_then(Value::as_list).unwrap_or_default(), new.and_then(Value::as_list).unwrap_or_default());
+            let (l, r) =
+                (old.and_then(Value::as_list).unwrap_or_default(), new.and_then(Value::as_list).unwrap_or_default());
             if l.is_empty() && r.is_empty() { leaf() } else { merge_lists(types, relation, element, l, r) }
         }
         Atom::Map { atomic: false, fields, values } => {
@@ -234,7 +247,13 @@ pub(super) fn merge(types: &TypeTable, place: Place<'_>, old: Option<&Value>, ne
     }
 }
 
-fn merge_lists(types: &TypeTable, relation: Relation<'_>, element: Place<'_>, old: &[Value], new: &[Value]) -> Option<Value> {
+fn merge_lists(
+    types: &TypeTable,
+    relation: Relation<'_>,
+    element: Place<'_>,
+    old: &[Value],
+    new: &[Value],
+) -> Option<Value> {
     let index = |items: &[Value]| -> Vec<Element> {
         items.iter().filter_map(|v| item(types, relation, element, v).ok()).collect()
     };
@@ -337,9 +356,10 @@ pub(super) fn with_named_fields(types: &TypeTable, place: Place<'_>, set: &Set) 
         let mut node = node.clone();
         if !node.below.0.is_empty() {
             let (below, named) = match (pe, atom) {
-                (Element::Field(name), Atom::Map { fields, values, .. }) => {
-                    (entry(fields, values, name).unwrap_or(Place::Deduced), fields.is_some_and(|t| t.field(name).is_some()))
-                }
+                (Element::Field(name), Atom::Map { fields, values, .. }) => (
+                    entry(fields, values, name).unwrap_or(Place::Deduced),
+                    fields.is_some_and(|t| t.field(name).is_some()),
+                ),
                 (Element::Key(_), Atom::List { element, .. }) => (element, false),
                 _ => (Place::Deduced, false),
             };
@@ -381,7 +401,9 @@ fn validate(
                 Scalar::Text if value.as_str().is_none() => {
                     say(format!("expected string, got &value.valueUnstructured{{Value:{}}}", go(value)));
                 }
-                Scalar::Boolean if value.as_bool().is_none() => say(format!("expected boolean, got &{{{}}}", go(value))),
+                Scalar::Boolean if value.as_bool().is_none() => {
+                    say(format!("expected boolean, got &{{{}}}", go(value)))
+                }
                 Scalar::Untyped if matches!(value, Value::List(_) | Value::Map(_)) => {
                     say(format!("expected any scalar, got &{{{}}}", go(value)));
                 }

@@ -29,7 +29,10 @@ pub fn json_patch(doc: Value, patch: &Value) -> Result<Value, PatchError> {
 /// The operations of a patch, checked for shape and number but not applied.
 pub fn json_patch_ops(patch: &Value) -> Result<&[Value], PatchError> {
     let bad = |v: &Value, into: &str| {
-        PatchError::BadRequest(format!("error decoding patch: json: cannot unmarshal {} into Go value of type {into}", go_kind(v)))
+        PatchError::BadRequest(format!(
+            "error decoding patch: json: cannot unmarshal {} into Go value of type {into}",
+            go_kind(v)
+        ))
     };
     let ops = match patch {
         Value::List(ops) => ops.as_slice(),
@@ -85,14 +88,16 @@ fn apply(doc: &mut Value, op: &Value, copied: &mut usize) -> Result<(), Fault> {
     };
     let need_path_short = || path.ok_or_else(|| format!("{kind} operation failed to decode path: {MISSING}"));
     let need_from = || {
-        text("from").ok_or_else(|| format!("{kind} operation failed to decode from: operation, missing from field: {MISSING}"))
+        text("from")
+            .ok_or_else(|| format!("{kind} operation failed to decode from: operation, missing from field: {MISSING}"))
     };
     match kind {
         "add" => {
             let path = need_path_short()?;
             let missing = || format!("add operation does not apply: doc is missing path: \"{path}\": {MISSING}");
             let (parent, key) = find(doc, path).ok_or_else(missing)?;
-            add(parent, &key, op.get("value").cloned().unwrap_or_default()).map_err(|e| format!("error in add for path: '{path}': {e}"))
+            add(parent, &key, op.get("value").cloned().unwrap_or_default())
+                .map_err(|e| format!("error in add for path: '{path}': {e}"))
         }
         "remove" => {
             let path = need_path_short()?;
@@ -110,7 +115,8 @@ fn apply(doc: &mut Value, op: &Value, copied: &mut usize) -> Result<(), Fault> {
                 *doc = value;
                 return Ok(());
             }
-            let missing = |what: &str| format!("replace operation does not apply: doc is missing {what}: {path}: {MISSING}");
+            let missing =
+                |what: &str| format!("replace operation does not apply: doc is missing {what}: {path}: {MISSING}");
             let (parent, key) = find(doc, path).ok_or_else(|| missing("path"))?;
             if let Value::List(items) = parent {
                 let at = existing_index(items.len(), &key).map_err(|_| missing("key"))?;
@@ -126,7 +132,8 @@ fn apply(doc: &mut Value, op: &Value, copied: &mut usize) -> Result<(), Fault> {
             let (parent, key) = find(doc, from).ok_or_else(missing)?;
             let taken = remove(parent, &key).map_err(|e| format!("error in move for path: '{key}': {e}"))?;
             let path = need_path()?;
-            let missing = || format!("move operation does not apply: doc is missing destination path: {path}: {MISSING}");
+            let missing =
+                || format!("move operation does not apply: doc is missing destination path: {path}: {MISSING}");
             let (parent, key) = find(doc, path).ok_or_else(missing)?;
             add(parent, &key, taken).map_err(|e| format!("error in move for path: '{path}': {e}"))
         }
@@ -136,7 +143,8 @@ fn apply(doc: &mut Value, op: &Value, copied: &mut usize) -> Result<(), Fault> {
             let (parent, key) = find(doc, from).ok_or_else(missing)?;
             let taken = get(parent, &key).map_err(|e| format!("error in copy for from: '{from}': {e}"))?.cloned();
             let path = need_path_short()?;
-            let missing = || format!("copy operation does not apply: doc is missing destination path: {path}: {MISSING}");
+            let missing =
+                || format!("copy operation does not apply: doc is missing destination path: {path}: {MISSING}");
             let (parent, key) = find(doc, path).ok_or_else(missing)?;
             let value = taken.unwrap_or_default();
             if !value.is_null() {

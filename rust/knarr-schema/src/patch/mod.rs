@@ -70,7 +70,10 @@ impl PatchError {
     /// What is wrong with the patch, whether or not the answer says so.
     pub fn detail(&self) -> &str {
         match self {
-            PatchError::BadRequest(m) | PatchError::TooLarge(m) | PatchError::Unprocessable(m) | PatchError::Internal(m) => m,
+            PatchError::BadRequest(m)
+            | PatchError::TooLarge(m)
+            | PatchError::Unprocessable(m)
+            | PatchError::Internal(m) => m,
         }
     }
 }

@@ -80,7 +80,10 @@ impl<'a> Lookup<'a> {
                 Some(field) => Ok((&field.shape, Some(field))),
                 None => {
                     let name = ty.name.rsplit('.').next().unwrap_or_default();
-                    internal(format!("unable to find api field in struct {name} for the json field {}", crate::error::quote(key)))
+                    internal(format!(
+                        "unable to find api field in struct {name} for the json field {}",
+                        crate::error::quote(key)
+                    ))
                 }
             },
             At::Values(shape) => Ok((shape, None)),
@@ -322,11 +325,23 @@ fn keyed<'v>(item: &'v Value, by: &str) -> Done<&'v Value> {
     }
 }
 
-fn merge_list_by(schema: Lookup<'_>, field: Option<&Field>, have: Vec<Value>, change: Vec<Value>, deletes: bool) -> Done<Vec<Value>> {
+fn merge_list_by(
+    schema: Lookup<'_>,
+    field: Option<&Field>,
+    have: Vec<Value>,
+    change: Vec<Value>,
+    deletes: bool,
+) -> Done<Vec<Value>> {
     if merges(field) || deletes { merge_list(schema, merge_key(field), have, change, deletes) } else { Ok(change) }
 }
 
-fn merge_list(schema: Lookup<'_>, by: Option<&str>, original: Vec<Value>, patch: Vec<Value>, deletes: bool) -> Done<Vec<Value>> {
+fn merge_list(
+    schema: Lookup<'_>,
+    by: Option<&str>,
+    original: Vec<Value>,
+    patch: Vec<Value>,
+    deletes: bool,
+) -> Done<Vec<Value>> {
     if original.is_empty() && patch.is_empty() {
         return Ok(original);
     }
@@ -373,7 +388,9 @@ fn special_elements(original: Vec<Value>, patch: Vec<Value>, by: &str) -> Done<(
                 }
             }
             Some(Value::Str(s)) if s == "replace" => replace = true,
-            Some(Value::Str(s)) if s == "merge" => return internal("merging lists cannot yet be specified in the patch"),
+            Some(Value::Str(s)) if s == "merge" => {
+                return internal("merging lists cannot yet be specified in the patch");
+            }
             Some(other) => return bad_patch_type(other, map),
         }
     }
@@ -422,7 +439,13 @@ fn partition(items: Vec<Value>, listed: &[Value], by: Option<&str>) -> Done<(Vec
 
 /// Order patch items by the patch, server items by the server, then weave them: a server item goes before the first patch item
 /// that stood behind it on the server.
-fn in_order(patch: Vec<Value>, server: Vec<Value>, patch_order: &[Value], server_order: &[Value], by: Option<&str>) -> Done<Vec<Value>> {
+fn in_order(
+    patch: Vec<Value>,
+    server: Vec<Value>,
+    patch_order: &[Value],
+    server_order: &[Value],
+    by: Option<&str>,
+) -> Done<Vec<Value>> {
     let index = |order: &[Value], item: &Value| {
         order.iter().position(|o| match by {
             None => o == item,
@@ -444,7 +467,9 @@ fn in_order(patch: Vec<Value>, server: Vec<Value>, patch_order: &[Value], server
             (None, None) => return Ok(out),
             (Some(_), None) => true,
             (None, Some(_)) => false,
-            (Some(l), Some(r)) => matches!((index(server_order, l), index(server_order, r)), (Some(l), Some(r)) if l < r),
+            (Some(l), Some(r)) => {
+                matches!((index(server_order, l), index(server_order, r)), (Some(l), Some(r)) if l < r)
+            }
         };
         out.extend(if take_left { left.next() } else { right.next() });
     }

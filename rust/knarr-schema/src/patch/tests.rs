@@ -38,7 +38,9 @@ fn json_patch_as_the_library_does_it() {
     check_json(
         doc,
         r#"[{"op":"add","path":"/a/x","value":1}]"#,
-        Err("error in add for path: '/a/x': value was not a proper array index: 'x': strconv.Atoi: parsing \"x\": invalid syntax"),
+        Err(
+            "error in add for path: '/a/x': value was not a proper array index: 'x': strconv.Atoi: parsing \"x\": invalid syntax",
+        ),
     );
     check_json(
         doc,
@@ -55,11 +57,17 @@ fn json_patch_bounds() {
     let big = format!(r#"{{"a":"{}","l":[]}}"#, "x".repeat(1 << 20));
     let copy = r#"{"op":"copy","from":"/a","path":"/l/-"}"#;
     let refused = json_patch(value(&big), &value(&format!("[{copy},{copy},{copy}]"))).expect_err("too large");
-    assert!(refused.detail().starts_with("Unable to complete the copy, the accumulated size increase of copy is "), "{refused}");
+    assert!(
+        refused.detail().starts_with("Unable to complete the copy, the accumulated size increase of copy is "),
+        "{refused}"
+    );
     assert!(json_patch(value(&big), &value(&format!("[{copy},{copy}]"))).is_ok());
     let many = Value::List(vec![value(r#"{"op":"test","path":"/b"}"#); JSON_PATCH_OPERATIONS_MAX + 1]);
     let refused = json_patch(value("{}"), &many).expect_err("too many");
-    assert_eq!((refused.code(), refused.answer()), (413, "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001"));
+    assert_eq!(
+        (refused.code(), refused.answer()),
+        (413, "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001")
+    );
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -143,11 +151,11 @@ proptest! {
         let mut theirs: serde_json::Value = serde_json::from_str(&text(&doc)).expect("JSON");
         let oracle: json_patch::Patch = serde_json::from_str(&text(&patch)).expect("a patch");
         // Where the RFC's patch applies, so does ours, with the same result; ours takes more (null is absent, replace adds).
-        if json_patch::patch(&mut theirs, &oracle).is_ok() {
-            // The library moves a value into its own child by removing it first, and copies an absent null; both differ from the oracle.
-            if let Ok(mine) = json_patch(doc, &patch) {
-                prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&text(&mine)).expect("JSON"), theirs);
-            }
+        if json_patch::patch_unsafe(&mut theirs, &oracle).is_ok() {
+            let mine = json_patch(doc, &patch);
+            prop_assert!(mine.is_ok(), "{:?}", mine);
+            let mine = mine.unwrap_or_default();
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&text(&mine)).expect("JSON"), theirs);
         }
     }
 }

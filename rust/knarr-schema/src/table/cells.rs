@@ -224,7 +224,9 @@ pub(super) fn endpoints(row: &Row<'_>) -> Value {
         }
         for port in ports {
             let port = number(port, &["port"]);
-            all.extend(addresses().map(|ip| if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }));
+            all.extend(
+                addresses().map(|ip| if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }),
+            );
         }
     }
     let count = all.len();

@@ -43,7 +43,9 @@ pub fn cell(name: &str) -> Option<Cell> {
         "node.roles" => cells::node_roles,
         "node.internalIP" => |row| cells::node_address(row, "InternalIP"),
         "node.externalIP" => |row| cells::node_address(row, "ExternalIP"),
-        "node.containerRuntime" => |row| cells::text_or(row, &["status", "nodeInfo", "containerRuntimeVersion"], "<unknown>"),
+        "node.containerRuntime" => {
+            |row| cells::text_or(row, &["status", "nodeInfo", "containerRuntimeVersion"], "<unknown>")
+        }
         "service.clusterIP" => cells::service_cluster_ip,
         "service.externalIP" => cells::service_external_ip,
         "service.ports" => cells::service_ports,
@@ -179,7 +181,7 @@ pub fn human_duration(seconds: i64) -> String {
 pub(crate) fn since(timestamp: Option<&Value>, now: WallTime) -> String {
     match timestamp.and_then(Value::as_str).filter(|s| !s.is_empty()).map(Timestamp::parse) {
         Some(Ok(at)) => {
-            let micros = now.0 - at.micros();
+            let micros = now.0 - (at.seconds * 1_000_000 + i64::from(at.nanos / 1000));
             // Towards zero, as Go converts.
             human_duration(micros / 1_000_000)
         }

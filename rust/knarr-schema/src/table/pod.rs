@@ -47,9 +47,8 @@ fn summarize(pod: &Value) -> Summary {
         reason = "SchedulingGated".into();
     }
     let inits = list(pod, &["spec", "initContainers"]);
-    let restartable = |name: &str| {
-        inits.iter().any(|c| c.str_at(&["name"]) == name && c.str_at(&["restartPolicy"]) == "Always")
-    };
+    let restartable =
+        |name: &str| inits.iter().any(|c| c.str_at(&["name"]) == name && c.str_at(&["restartPolicy"]) == "Always");
     let total = list(pod, &["spec", "containers"]).len()
         + inits.iter().filter(|c| c.str_at(&["restartPolicy"]) == "Always").count();
     let (mut ready, mut restarts, mut sidecar_restarts) = (0, 0, 0);
