@@ -7,7 +7,9 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one tool. argv: without the program's name; None takes the process's. Returns the exit code: 1 where --check found a difference."""
+    """Run one tool. argv: without the program's name; None takes the process's.
+
+    Returns the exit code: 1 where --check found a difference, 2 where the sources cannot be had."""
     parser = argparse.ArgumentParser(prog="python -m tools", description="What the repository is kept with.")
     tools = parser.add_subparsers(dest="tool", required=True)
     generate = tools.add_parser("generate", help="make the committed files that follow from others")

@@ -1,13 +1,16 @@
 """The committed tables of Kubernetes' API types, made from its Go sources.
 
-Why the Go sources: `types.go` alone has everything in one place: the order of a struct's fields (which is canonical JSON's), json,
-protobuf and patch tags, pointers and omitempty, inlining, list and map types, required and optional, and the comments that are OpenAPI's
-descriptions. kubernetes-validate's definitions and the crate k8s-pb serve as cross-checks (`tests/unit/tools`).
+Why the Go sources: `types.go` alone has everything in one place: the order of a struct's fields (which is canonical
+JSON's), json, protobuf and patch tags, pointers and omitempty, inlining, list and map types, required and optional, and
+the comments that are OpenAPI's descriptions. kubernetes-validate's definitions are a cross-check
+(`tests/unit/tools`), the golden protobuf of k8s.io/api another (rust/knarr-value, `protobuf::tests`).
 
 Two files, both zlib over JSON with sorted types:
 
-- `types.json.zz`, loaded by the core (form: rust/knarr-value/src/types/load.rs), with `resources` (what discovery answers).
-- `descriptions.json.zz`, for OpenAPI and explain: `{name: {"d": text, "f": {field: {"d": text, "enum": [..], "default": json}}}}`.
+- `types.json.zz`, loaded by the core (form: rust/knarr-value/src/types/load.rs), with `resources` (what discovery
+  answers).
+- `descriptions.json.zz`, for OpenAPI and explain:
+  `{name: {"d": text, "f": {field: {"d": text, "enum": [..], "default": json}}}}`.
 
 Comparison is by content: zlib's bytes may differ from version to version.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,11 @@ SPECIAL = {
 }
 """Types with a JSON form of their own, by what the core calls their shape."""
 
-UNIONS = {"JSONSchemaPropsOrBool": "OrBool", "JSONSchemaPropsOrArray": "OrList", "JSONSchemaPropsOrStringArray": "OrStrings"}
+UNIONS = {
+    "JSONSchemaPropsOrBool": "OrBool",
+    "JSONSchemaPropsOrArray": "OrList",
+    "JSONSchemaPropsOrStringArray": "OrStrings",
+}
 STRINGS = {("k8s.io/apimachinery/pkg/types", name) for name in ("UID", "NodeName", "PatchType")}
 DURATION = (META, "Duration")
 BASIC = {"string": "string", "bool": "bool", "int32": "int32", "int64": "int64", "float64": "double", "int": "int64"}
@@ -66,7 +71,8 @@ def description(comment: list[str]) -> str:
 class Resolved:
     """What a Go type is. shape: the core's word, `{}` and `[]` prefixes included, `#<OpenAPI name>` for a struct.
 
-    pointer: `*` in front. struct: omitempty has no effect. wrapped: a named list. named: the string type with constants, if one."""
+    pointer: `*` in front. struct: omitempty has no effect. wrapped: a named list. named: the string type with
+    constants, if it is one."""
 
     shape: str
     pointer: bool = False
@@ -101,7 +107,7 @@ class Builder:
             inner = self.resolve(origin, text[2:])
             return Resolved("[]" + inner.shape, named=inner.named)
         if text.startswith("map["):
-            key, _, value = text[4:].partition("]")
+            value = text[4:].partition("]")[2]
             inner = self.resolve(origin, value)
             return Resolved("{}" + inner.shape, declared=None)
         if text in BASIC:
@@ -120,7 +126,9 @@ class Builder:
         if package == EXTENSIONS and name in UNIONS:
             return Resolved(f"{UNIONS[name]}#{openapi_name(package, 'JSONSchemaProps')}", struct=True)
         if package not in self.packages:
-            raise ValueError(f"{origin.package}.{origin.name} refers to {text} of {package}: name the package in sources.PACKAGES")
+            raise ValueError(
+                f"{origin.package}.{origin.name} refers to {text} of {package}: name the package in sources.PACKAGES"
+            )
         declared = self.packages[package].types[name]
         if declared.fields is not None:
             return Resolved("#" + openapi_name(package, name), struct=True, declared=declared)
@@ -130,8 +138,10 @@ class Builder:
         wrapped = inner.shape.startswith("[]")
         return Resolved(inner.shape, inner.pointer, inner.struct, wrapped, inner.named, declared)
 
-    def fields(self, declared: GoType, docs: dict[str, Any], out: list[dict[str, Any]], numbered: bool = True) -> list[Any]:
-        """Append a struct's fields, inlined ones flattened, to `out`; returns the wire items, in order of their numbers."""
+    def fields(
+        self, declared: GoType, docs: dict[str, Any], out: list[dict[str, Any]], numbered: bool = True
+    ) -> list[Any]:
+        """Append a struct's fields, inlined ones flattened, to `out`; returns the wire items, ordered by number."""
         wire: list[tuple[int, Any]] = []
         for line in declared.fields or []:
             name, *options = line.tags.get("json", "").split(",")
@@ -193,10 +203,8 @@ class Builder:
         """Description, enumeration and default of a field."""
         entry: dict[str, Any] = {"d": description(line.comment)}
         if "default" in marks:
-            try:
+            with contextlib.suppress(ValueError):  # ref(constant): the constant is not looked for
                 entry["default"] = json.loads(marks["default"][0])
-            except ValueError:  # ref(constant): the constant is not looked for
-                pass
         if found.named is not None and "enum" in markers(found.named.comment):
             values = sorted({value: description(text) for _, value, text in found.named.constants}.items())
             entry["enum"] = [value for value, _ in values]
@@ -254,7 +262,12 @@ def tables(sources: Sources) -> dict[str, Any]:
     for entry in types.values():
         for field in entry["f"]:
             field["s"] = _shaken(field["s"], ids)
-    table = {"format": FORMAT, "kubernetes": KUBERNETES, "types": [types[n] for n in ordered], "resources": resources(sources)}
+    table = {
+        "format": FORMAT,
+        "kubernetes": KUBERNETES,
+        "types": [types[n] for n in ordered],
+        "resources": resources(sources),
+    }
     return {"types": table, "descriptions": {n: docs[n] for n in ordered}}
 
 

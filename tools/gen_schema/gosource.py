@@ -1,6 +1,7 @@
 """A reader of Go type declarations: what the API packages' `types.go` consist of, and no more of Go.
 
-gofmt's layout is relied upon: a declaration begins in column 0, a struct ends with a lone brace there, a field is one line.
+gofmt's layout is relied upon: a declaration begins in column 0, a struct ends with a lone brace there, a field is one
+line.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_SKIPPED = re.compile(r"(_test|\.pb|_swagger_doc_generated|^zz_generated.*|^conversion|^defaults|^register|model_name)\.go$|\.pb\.go$")
+_SKIPPED = re.compile(
+    r"(_test|\.pb|_swagger_doc_generated|^zz_generated.*|^conversion|^defaults|^register|model_name)\.go$|\.pb\.go$"
+)
 _TYPE = re.compile(r"^type (\w+)(?:\[.*?\])? (=\s*)?(.+?)(?:\s*//.*)?$")
 _FIELD = re.compile(r"^\t(?:([A-Z]\w*)\s+)?([\[\]*\w.{}]+)(?:\s+`([^`]*)`)?(?:\s*//.*)?$")
 _TAG = re.compile(r'(\w+):"((?:[^"\\]|\\.)*)"')
@@ -80,9 +83,13 @@ def read_package(path: str, folder: Path) -> GoPackage:
     return package
 
 
-def _read_file(path: str, lines: list[str], types: dict[str, GoType], constants: list[tuple[str, str, str, list[str]]]) -> None:
+def _read_file(
+    path: str, lines: list[str], types: dict[str, GoType], constants: list[tuple[str, str, str, list[str]]]
+) -> None:
     imports: dict[str, str] = {}
-    comment: list[str] = []  # what stands right above; one empty line between keeps it, as gengo's second closest comment
+    comment: list[
+        str
+    ] = []  # what stands right above; one empty line between keeps it, as gengo's second closest comment
     pending: list[str] = []
     struct: GoType | None = None
     block = ""
@@ -126,10 +133,8 @@ def _read_file(path: str, lines: list[str], types: dict[str, GoType], constants:
                     declared.fields = []
                 else:
                     declared.target = target
-        if bare or struct is not None:
-            pending = []
-        else:
-            pending = [entry for entry in comment if entry.startswith("+")]
+        # A marker block may stand one empty line above its type, as gengo has it.
+        pending = [] if bare or struct is not None else [entry for entry in comment if entry.startswith("+")]
         comment = []
 
 

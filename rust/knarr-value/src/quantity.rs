@@ -50,8 +50,8 @@ struct Parts<'a> {
     /// Digits before the point, leading zeros stripped; "0" where there is none left.
     num: &'a str,
     denom: &'a str,
-    /// True where there is a digit or a point in front of the suffix at all.
     suffix: &'a str,
+    /// Whether there is a digit in front of the suffix at all.
     digits: bool,
 }
 
@@ -71,22 +71,17 @@ fn parts(text: &str) -> Result<Parts<'_>> {
         return Ok(Parts { positive, num: "0", denom: "", suffix: "", digits: true });
     }
     let (num, rest) = take(rest, |b| b.is_ascii_digit());
-    let (point, denom, rest) = match rest.strip_prefix('.') {
-        Some(rest) => {
-            let (denom, rest) = take(rest, |b| b.is_ascii_digit());
-            (true, denom, rest)
-        }
-        None => (false, "", rest),
+    let (denom, rest) = match rest.strip_prefix('.') {
+        Some(rest) => take(rest, |b| b.is_ascii_digit()),
+        None => ("", rest),
     };
     let digits = !zeros.is_empty() || !num.is_empty() || !denom.is_empty();
-    let _ = point;
-    let (letters, tail) = take(rest, |b| b"eEinumkKMGTP".contains(&b));
+    let (_, tail) = take(rest, |b| b"eEinumkKMGTP".contains(&b));
     let tail_sign = usize::from(matches!(tail.as_bytes().first(), Some(b'-' | b'+')));
     let (_, junk) = take(&tail[tail_sign..], |b| b.is_ascii_digit());
     if !junk.is_empty() {
         return Err(wrong());
     }
-    let _ = letters;
     Ok(Parts { positive, num: if num.is_empty() { "0" } else { num }, denom, suffix: rest, digits })
 }
 
@@ -310,7 +305,7 @@ pub fn canonicalize(text: &str) -> Result<Str> {
         // The value's lowest three bits are those of its last three digits.
         Format::BinarySi => {
             p.denom.is_empty()
-                && 15 - length as i64 - (binary * 3 / 10) as i64 - 1 >= 0
+                && length + (binary as usize) * 3 / 10 < 15
                 && last(3).fold(0, |v, d| v * 10 + d) & 7 != 0
         }
         Format::DecimalSi | Format::DecimalExponent => {

@@ -193,19 +193,19 @@ impl<T: Into<Value>> FromIterator<T> for Value {
 macro_rules! value {
     (@list $list:ident) => {};
     (@list $list:ident null $(, $($rest:tt)*)?) => {
-        $list.push($crate::Value::Null);
+        $list.extend([$crate::Value::Null]);
         $crate::value!(@list $list $($($rest)*)?);
     };
     (@list $list:ident [ $($inner:tt)* ] $(, $($rest:tt)*)?) => {
-        $list.push($crate::value!([ $($inner)* ]));
+        $list.extend([$crate::value!([ $($inner)* ])]);
         $crate::value!(@list $list $($($rest)*)?);
     };
     (@list $list:ident { $($inner:tt)* } $(, $($rest:tt)*)?) => {
-        $list.push($crate::value!({ $($inner)* }));
+        $list.extend([$crate::value!({ $($inner)* })]);
         $crate::value!(@list $list $($($rest)*)?);
     };
     (@list $list:ident $item:expr $(, $($rest:tt)*)?) => {
-        $list.push($crate::Value::from($item));
+        $list.extend([$crate::Value::from($item)]);
         $crate::value!(@list $list $($($rest)*)?);
     };
     (@map $map:ident) => {};
@@ -227,7 +227,7 @@ macro_rules! value {
     };
     (null) => { $crate::Value::Null };
     ([ $($inner:tt)* ]) => {{
-        #[allow(unused_mut, clippy::vec_init_then_push)]
+        #[allow(unused_mut)]
         let mut list = ::std::vec::Vec::<$crate::Value>::new();
         $crate::value!(@list list $($inner)*);
         $crate::Value::List(list)

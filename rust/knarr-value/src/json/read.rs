@@ -16,6 +16,17 @@ const STOPS: [bool; 256] = {
     table
 };
 
+/// The high bit of each byte of a word that is in [`STOPS`]; bytes above the lowest such one may be marked wrongly ("Bit Twiddling
+/// Hacks", haszero and hasless: a borrow runs upwards only).
+#[inline]
+fn stops(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+    control | zero(word ^ (ONES * b'"' as u64)) | zero(word ^ (ONES * b'\\' as u64))
+}
+
 /// The way from the root to the value being read; only walked when a duplicate is met, so it costs nothing otherwise.
 struct Trail<'a> {
     parent: Option<&'a Trail<'a>>,
@@ -220,21 +231,20 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// Move over the plain part of a string, eight bytes at a time where there are as many.
     #[inline]
     fn plain(&mut self) {
         let rest = &self.bytes[self.at..];
-        let mut n = 0;
-        // Eight at a time: most strings are longer than that, and the loop without an early exit is what the compiler vectorizes.
-        while let Some(chunk) = rest.get(n..n + 8) {
-            if chunk.iter().fold(false, |stop, &b| stop | STOPS[b as usize]) {
-                break;
+        let (words, tail) = rest.as_chunks::<8>();
+        for (i, word) in words.iter().enumerate() {
+            let stops = stops(u64::from_le_bytes(*word));
+            if stops != 0 {
+                self.at += i * 8 + (stops.trailing_zeros() / 8) as usize;
+                return;
             }
-            n += 8;
         }
-        while n < rest.len() && !STOPS[rest[n] as usize] {
-            n += 1;
-        }
-        self.at += n;
+        let n = tail.iter().position(|&b| STOPS[b as usize]).unwrap_or(tail.len());
+        self.at += words.len() * 8 + n;
     }
 
     /// What follows a backslash.
