@@ -62,8 +62,8 @@ class Sink(Protocol):
 
 
 class Informer:
-    """Keeps one sink as new as the server. params: labelSelector, fieldSelector. accept: another form (metadata
-    only)."""
+    """Keeps one sink as new as the server. params: labelSelector, fieldSelector. accept, list_accept: another form
+    (metadata only has one word for objects and one for lists)."""
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         accept: str = "application/json",
+        list_accept: str = "",
         page: int = _PAGE,
         seed: int | None = None,
     ) -> None:
@@ -86,6 +87,7 @@ class Informer:
         self._path = resource.path(namespace)
         self._select = {"labelSelector": label_selector, "fieldSelector": field_selector}
         self._accept = accept
+        self._list_accept = list_accept or accept
         self._page = page
         self._random = random.Random(seed)
         self._revision = ""
@@ -119,7 +121,7 @@ class Informer:
             params["resourceVersion"] = "0"
             params["resourceVersionMatch"] = "NotOlderThan"
         while True:
-            body = await self._client.request("GET", self._path, params=params, accept=self._accept)
+            body = await self._client.request("GET", self._path, params=params, accept=self._list_accept)
             revision, token = self._sink.page(body)
             if not token:
                 break

@@ -12,7 +12,7 @@ names where its owner must be. Three questions on an object, in order:
                                                         deleted in the foreground: delete (in the foreground if it has
                                                         dependents); all are gone: delete
 
-Keys are `resource|namespace/name/uid`. An object that is gone is a key too: its dependents are looked at then.
+Keys are `resource|namespace/name/uid`, and `owner|apiVersion|kind|namespace/name/uid` for an owner that a dependent left. An object that is gone is a key too: its dependents are looked at then.
 Source: kubernetes `pkg/controller/garbagecollector/garbagecollector.go`.
 """
 
@@ -39,20 +39,21 @@ def reconcile(views: Views, key: str, now: datetime) -> Plan:
     """See the module for keys."""
     plan = Plan()
     group_resource, _, rest = key.partition("|")
+    if group_resource == "owner":
+        api_version, kind, rest = rest.split("|", 2)
+        here = views.catalog.of_kind(api_version, kind)
+        if here is not None and not here[0].namespaced:
+            rest = rest[rest.index("/") :]
+    else:
+        here = _served(views, group_resource)
     namespace, name, uid = rest.split("/", 2)
-    here = next(
-        (
-            (resource, lens)
-            for resource, lens in views.catalog.entries.items()
-            if resource.group_resource == group_resource
-        ),
-        None,
-    )
     if here is None:
         return plan
     resource, lens = here
     row = lens.get(namespace, name)
     if row is None or row.uid != uid:
+        if group_resource == "owner":
+            return plan
         for dependent in _dependents(views, uid):
             _judge(views, plan, dependent, gone=uid)
         return plan
@@ -67,6 +68,13 @@ def reconcile(views: Views, key: str, now: datetime) -> Plan:
     if row.owners:
         _judge(views, plan, found)
     return plan
+
+
+def _served(views: Views, group_resource: str) -> tuple[Resource, Lens[Meta]] | None:
+    for resource, lens in views.catalog.entries.items():
+        if resource.group_resource == group_resource:
+            return resource, lens
+    return None
 
 
 def _dependents(views: Views, uid: str) -> list[Found]:
@@ -215,7 +223,7 @@ CONTROLLER = Controller(
     writes=(),
     reconcile=reconcile,
     workers=20,
-    everything=To("own-uid", fields=META_PATHS),
+    everything=(To("own-uid", fields=META_PATHS), To("owners-left", fields=("metadata.ownerReferences",))),
     catalog=True,
     extra_rules=(
         {"apiGroups": ["*"], "resources": ["*"], "verbs": ["delete", "get", "list", "patch", "update", "watch"]},

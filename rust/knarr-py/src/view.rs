@@ -146,6 +146,7 @@ impl View {
         let mapping = match mapping {
             "own" => Mapping::Own,
             "own-uid" => Mapping::OwnUid,
+            "owners-left" => Mapping::OwnersLeft,
             "namespace" => Mapping::Namespace,
             "controller" => Mapping::Controller { kind: argument.into() },
             "label" => Mapping::Label { name: argument.into() },

@@ -17,6 +17,8 @@ pub enum Mapping {
     OwnUid,
     /// The key of its controller, when that is of this kind.
     Controller { kind: Box<str> },
+    /// Its owners, when it leaves them (it is gone, or its references changed): `owner|apiVersion|kind|namespace/name/uid`.
+    OwnersLeft,
     /// Its namespace: `/namespace`.
     Namespace,
     /// The text of a field: `/value`.
@@ -41,6 +43,7 @@ impl std::fmt::Debug for Mapping {
             Self::Own => f.write_str("Own"),
             Self::OwnUid => f.write_str("OwnUid"),
             Self::Controller { kind } => write!(f, "Controller({kind})"),
+            Self::OwnersLeft => f.write_str("OwnersLeft"),
             Self::Namespace => f.write_str("Namespace"),
             Self::Field { slot } => write!(f, "Field({slot})"),
             Self::Label { name } => write!(f, "Label({name})"),

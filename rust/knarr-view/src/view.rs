@@ -331,7 +331,8 @@ impl View {
         let (key, uid) = (key_hash(record.namespace, &record.name), HASH.hash_one(&record.uid));
         self.by_namespace.entry(record.namespace).or_default().insert(id);
         self.index(id, &record, &[]);
-        let told: Vec<usize> = (0..self.subscriptions.len()).collect();
+        let arrivals = |at: &usize| !matches!(self.subscriptions[*at].mapping, Mapping::OwnersLeft);
+        let told: Vec<usize> = (0..self.subscriptions.len()).filter(arrivals).collect();
         self.tell(&record, &told);
         self.slab[id as usize] = Some(record);
         let slab = &self.slab;
@@ -479,6 +480,11 @@ impl View {
         match mapping {
             Mapping::Own => vec![format!("{}/{}", namespace(), record.name)],
             Mapping::OwnUid => vec![format!("{}/{}/{}", namespace(), record.name, record.uid)],
+            Mapping::OwnersLeft => self
+                .owners(record)
+                .iter()
+                .map(|o| format!("owner|{}|{}|{}/{}/{}", o.api_version, o.kind, namespace(), o.name, o.uid))
+                .collect(),
             Mapping::Namespace => vec![format!("/{}", namespace())],
             Mapping::Controller { kind } => self
                 .owners(record)

@@ -185,6 +185,7 @@ fn only_changes_of_declared_fields_are_told_and_keys_follow_the_mapping() {
         .expect("declared");
     let every = view.subscribe(None, Mapping::OwnUid).expect("declared");
     let label = view.subscribe(Some(&[]), Mapping::Label { name: "app".into() }).expect("declared");
+    let left = view.subscribe(Some(&["metadata.ownerReferences"]), Mapping::OwnersLeft).expect("declared");
     let slot = view.slots(&["spec.nodeName"]).expect("declared")[0];
     let node = view.subscribe(Some(&["spec.nodeName"]), Mapping::Field { slot }).expect("declared");
     let take = |view: &mut View| [own, controller, every, label, node].map(|s| view.take(s).join(" "));
@@ -199,6 +200,7 @@ fn only_changes_of_declared_fields_are_told_and_keys_follow_the_mapping() {
     assert_eq!(take(&mut view), ["a/p", "a/rs-o1", "a/p/u-p", "", "/n1 /n2"]);
     feed(&mut view, "DELETED", &sample("p", 5));
     assert_eq!(take(&mut view), ["a/p", "a/rs-o1", "a/p/u-p", "a/y", "/n2"]);
+    assert_eq!(view.take(left), ["owner|apps/v1|ReplicaSet|a/rs-o1/o1"], "told once, when it was gone");
     assert!(view.subscribe(Some(&["spec.other"]), Mapping::Own).is_err());
 }
 

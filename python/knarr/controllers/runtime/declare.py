@@ -29,6 +29,7 @@ R = TypeVar("R")
 Word = Literal[
     "own",
     "own-uid",
+    "owners-left",
     "namespace",
     "controller",
     "label",
@@ -43,7 +44,8 @@ Word = Literal[
 class To:
     """How a change becomes keys `namespace/name`.
 
-    own: the object's key; own-uid: `namespace/name/uid`; namespace: `/its-namespace`; controller: the key of its
+    own: the object's key; own-uid: `namespace/name/uid`; owners-left:
+    `owner|apiVersion|kind|namespace/name/uid` of the owners it had, when it is gone or they changed; namespace: `/its-namespace`; controller: the key of its
     controller of kind `argument`; label: `namespace/<value of the label argument>`; field: `/<text of the field
     argument>`; selected-by-map and selected-by-selector: the objects of `by` whose field `argument` selects its
     labels (the latter only while it has no controller); every: each object of `by` (for rare changes that concern
@@ -94,7 +96,7 @@ class Controller:
     writes: tuple[Writes, ...]
     reconcile: Callable[[Views, str, datetime], Plan]
     workers: int = 5
-    everything: To | None = None
+    everything: tuple[To, ...] = ()
     catalog: bool = False
     initial: tuple[str, ...] = ()
     extra_rules: tuple[dict[str, list[str]], ...] = field(default=())
@@ -188,7 +190,7 @@ def paths_of(row: type[Any]) -> tuple[str, ...]:
         raise TypeError(f"{row.__name__} must begin with namespace, name, uid, revision")
     paths = []
     for name in names[4:]:
-        metadata = getattr(hints[name], "__metadata__", ())
+        metadata: tuple[Any, ...] = getattr(hints[name], "__metadata__", ())
         if len(metadata) != 1 or not isinstance(metadata[0], str):
             raise TypeError(f"{row.__name__}.{name} needs Annotated[..., 'a.path']")
         paths.append(metadata[0])

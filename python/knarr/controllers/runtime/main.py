@@ -130,17 +130,19 @@ async def _work(config: RunConfig, client: HttpClient, credentials: Credentials)
             group.create_task(_serve_metrics(metrics, config.metrics_port))
         for source in sources.values():
             group.create_task(source.informer.run())
-        synced = [source.informer.synced.wait() for source in sources.values()]
         readers = [runner for runner in runners if runner.controller.catalog]
-        if readers:
-            catalog = _follow_all(client, sources, readers, group)
-            synced.append(catalog.synced.wait())
-        await asyncio.gather(*synced)
+        await asyncio.gather(*(source.informer.synced.wait() for source in sources.values()))
         for runner in runners:
-            group.create_task(runner.run())
+            if not runner.controller.catalog:
+                group.create_task(runner.run())
         _log.info("controllers work", extra={"controllers": [controller.name for controller in controllers]})
         if config.on_ready is not None:
             config.on_ready()
+        if readers:  # after the start: a stock server has some 50 kinds more to list
+            catalog = _follow_all(client, sources, readers, group)
+            await catalog.synced.wait()
+            for runner in readers:
+                group.create_task(runner.run())
 
 
 def _follow_all(
@@ -150,8 +152,8 @@ def _follow_all(
 
     def on_new(source: Source) -> None:
         for runner in readers:
-            if runner.controller.everything is not None:
-                runner.connect_everything(source, runner.controller.everything)
+            for to in runner.controller.everything:
+                runner.connect_everything(source, to)
 
     catalog = CatalogSources(client, sources, on_new, lambda source: group.create_task(source.informer.run()))
     for runner in readers:

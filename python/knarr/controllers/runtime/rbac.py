@@ -1,13 +1,19 @@
 """The ClusterRole of each controller, computed from its declaration: what it writes, the events it records, and
 nothing else.
 
+`python -m knarr.controllers.runtime.rbac` writes the committed table, `../roles.json`, which the server's bootstrap takes in;
+`--check` compares.
+
 Reads go through the process's shared informers, with the process's own rights, so a controller's role has no list or
 watch.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from knarr.controllers.runtime.declare import Controller
@@ -19,11 +25,12 @@ _EVENTS: dict[str, list[str]] = {
 }
 
 
-def roles(controllers: Iterable[Controller]) -> list[dict[str, Any]]:
-    """ClusterRole and ClusterRoleBinding objects, in order of name."""
+def roles(controllers: Iterable[Controller], prefix: str = "system:controller:") -> list[dict[str, Any]]:
+    """ClusterRole and ClusterRoleBinding objects, in order of name. prefix: another one beside a stock control plane, which
+    keeps its own roles (they say `update` where these say `patch`)."""
     made: list[dict[str, Any]] = []
     for controller in sorted(controllers, key=lambda c: c.account):
-        name = f"system:controller:{controller.account}"
+        name = f"{prefix}{controller.account}"
         metadata = {
             "name": name,
             "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
@@ -57,3 +64,23 @@ def rules(controller: Controller) -> list[dict[str, list[str]]]:
         for (group, words), resources in sorted(verbs.items())
     ]
     return [*made, *controller.extra_rules, _EVENTS]
+
+
+def table() -> str:
+    """The committed text of all controllers' roles."""
+    from knarr.controllers import load
+
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": roles(load())}, indent=1) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    file = Path(__file__).parent.parent / "roles.json"
+    text = table()
+    if "--check" in arguments:
+        return int(file.read_text(encoding="utf-8") != text)
+    file.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -60,9 +60,9 @@ class Runner:
 
     def connect_everything(self, source: Source, to: To) -> None:
         """A catalog's source: keys get the resource in front, `pods|namespace/name/uid`."""
-        prefix = source.resource.group_resource
+        prefix = "" if to.word == "owners-left" else f"{source.resource.group_resource}|"
         subscription = source.view.subscribe(to.word, list(to.fields) if to.fields is not None else None)
-        source.read(subscription, lambda keys: self._add([f"{prefix}|{key}" for key in keys]))
+        source.read(subscription, lambda keys: self._add([f"{prefix}{key}" for key in keys]))
         source.dispatch()
 
     def read_catalog(self, catalog: Catalog) -> None:

@@ -42,7 +42,8 @@ class Source:
             client,
             resource,
             self,
-            accept=_accept(metadata_only),
+            accept=_METADATA_ONLY.format("") if metadata_only else "application/json",
+            list_accept=_METADATA_ONLY.format("List") if metadata_only else "",
             page=_PAGE,
         )
 
@@ -169,9 +170,3 @@ async def discover(client: Client) -> tuple[list[tuple[Resource, frozenset[str]]
                     resource = Resource(name, version["version"], entry["resource"], kind, namespaced)
                     found.append((resource, frozenset(entry.get("verbs") or [])))
     return found, failures
-
-
-def _accept(metadata_only: bool) -> str:
-    # Lists are asked for as PartialObjectMetadataList, watches as PartialObjectMetadata; servers take either word for
-    # both.
-    return _METADATA_ONLY.format("") if metadata_only else "application/json"
