@@ -297,7 +297,6 @@ def cases() -> Iterator[tuple[str, Object]]:
             "spec__hostname": "a.b",
             "spec__subdomain": "-",
             "spec__priorityClassName": "",
-            "spec__runtimeClassName": "A",
             "spec__activeDeadlineSeconds": 0,
         },
         "host aliases": {"spec__hostAliases": [{"ip": "x", "hostnames": ["A"]}]},
@@ -383,7 +382,8 @@ def cases() -> Iterator[tuple[str, Object]]:
     for kind in ("tls", "ssh-auth", "basic-auth", "dockercfg", "dockerconfigjson", "service-account-token"):
         yield kind, simple("Secret", type=f"kubernetes.io/{kind}")
     yield "plain", simple("ServiceAccount")
-    yield "plain", simple("Lease", "coordination.k8s.io/v1", spec={"holderIdentity": "a", "renewTime": "2024-01-02T03:04:05.678Z"})
+    yield "plain", simple("Lease", "coordination.k8s.io/v1", spec={"holderIdentity": "a", "renewTime": "2024-01-02T05:04:05.678000+02:00"})
+    yield "short fraction", simple("Lease", "coordination.k8s.io/v1", spec={"renewTime": "2024-01-02T03:04:05.678Z"})
     yield "spec", simple("Lease", "coordination.k8s.io/v1", spec={"leaseDurationSeconds": 0, "leaseTransitions": -1, "preferredHolder": "a"})
     yield "time", simple("Lease", "coordination.k8s.io/v1", spec={"renewTime": "yesterday"})
     yield "plain", simple("Endpoints", subsets=[{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80}]}])
@@ -421,20 +421,39 @@ def cases() -> Iterator[tuple[str, Object]]:
         yield "subjects", change(binding, subjects=[{"kind": "Foo", "name": ""}, {"kind": "ServiceAccount", "name": "A", "apiGroup": "x"}])
 
 
-def updates() -> Iterator[tuple[str, Object, Object]]:
-    """Changes of an object that was made before: a name, what is made, what replaces it."""
-    yield "image", pod(), change(pod(), spec__containers__0__image="other")
-    yield "more containers", pod(), change(pod(), spec__containers__1={"name": "d", "image": "a"})
-    yield "deadline", change(pod(), spec__activeDeadlineSeconds=5), change(pod(), spec__activeDeadlineSeconds=6)
-    yield "deadline gone", change(pod(), spec__activeDeadlineSeconds=5), pod()
-    yield "selector", deployment(), change(
-        deployment(), spec__selector__matchLabels={"app": "z"}, spec__template__metadata__labels={"app": "z"}
-    )
+def updates() -> Iterator[tuple[str, Object, dict[str, Any]]]:
+    """Changes of an object that was made before: a name, what is made, the places that change."""
+    yield "image", pod(), {"spec__containers__0__image": "other"}
+    yield "padded image", pod(), {"spec__containers__0__image": " other "}
+    yield "more containers", pod(), {"spec__containers__1": {"name": "d", "image": "a"}}
+    yield "deadline", change(pod(), spec__activeDeadlineSeconds=5), {"spec__activeDeadlineSeconds": 6}
+    yield "shorter deadline", change(pod(), spec__activeDeadlineSeconds=5), {"spec__activeDeadlineSeconds": 4}
+    yield "deadline gone", change(pod(), spec__activeDeadlineSeconds=5), {"spec__activeDeadlineSeconds": DELETE}
+    yield "host network", pod(), {"spec__hostNetwork": True}
+    yield "toleration", pod(), {"spec__tolerations__2": {"key": "a", "operator": "Exists"}}
+    yield "toleration gone", pod(), {"spec__tolerations": []}
+    yield "labels", pod(), {"metadata__labels": {"a": "b"}}
+    yield "uid", pod(), {"metadata__ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": ""}]}
+    yield "replicas", deployment(), {"spec__replicas": 3}
+    yield "selector", deployment(), {
+        "spec__selector__matchLabels": {"app": "z"},
+        "spec__template__metadata__labels": {"app": "z"},
+    }
+    yield "selector of set", deployment("ReplicaSet"), {
+        "spec__selector__matchLabels": {"app": "z"},
+        "spec__template__metadata__labels": {"app": "z"},
+    }
     frozen = simple("ConfigMap", data={"a": "b"}, immutable=True)
-    yield "immutable", frozen, change(frozen, data={"a": "c"})
-    yield "thawed", frozen, change(frozen, immutable=False)
-    yield "type", simple("Secret", type="a"), simple("Secret", type="b")
+    yield "immutable", frozen, {"data": {"a": "c"}}
+    yield "thawed", frozen, {"immutable": False}
+    yield "type", simple("Secret", type="a"), {"type": "b"}
     role = simple("RoleBinding", RBAC, roleRef={"kind": "Role", "name": "r", "apiGroup": "rbac.authorization.k8s.io"})
-    yield "role", role, change(role, roleRef__name="s")
+    yield "role", role, {"roleRef__name": "s"}
     slice_ = simple("EndpointSlice", "discovery.k8s.io/v1", addressType="IPv4", endpoints=[], ports=[])
-    yield "address type", slice_, change(slice_, addressType="FQDN")
+    yield "address type", slice_, {"addressType": "FQDN"}
+    yield "cluster ip", service(), {"spec__clusterIP": "10.96.0.77", "spec__clusterIPs": ["10.96.0.77"]}
+    yield "port", service(), {"spec__ports__0__port": 81}
+    yield "external name", service(), {"spec__type": "ExternalName", "spec__externalName": "a.b"}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"]}}
+    yield "cidr", node, {"spec__podCIDR": "10.0.1.0/24", "spec__podCIDRs": ["10.0.1.0/24"]}
+    yield "unschedulable", node, {"spec__unschedulable": True}

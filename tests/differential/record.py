@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cases import Object, cases, updates  # noqa: E402  (the folder is no package)
+from cases import Object, cases, change, updates  # noqa: E402  (the folder is no package)
 
 PLURAL = {"Endpoints": "endpoints"}
 
@@ -67,16 +67,18 @@ def main() -> None:
     for name, obj in cases():
         code, answer = peer.call("POST", path(obj) + "?dryRun=All&fieldValidation=Strict", obj)
         out["create"].append({"name": name, "given": obj, **verdict(code, answer)})
-    for name, old, new in updates():
+    for name, old, places in updates():
         place = path(old)
         code, made = peer.call("POST", place, old)
         if code != 201:
             raise SystemExit(f"{name}: {made['message']}")
+        made["metadata"].pop("managedFields", None)
         one = f"{place}/{old['metadata']['name']}"
-        code, answer = peer.call("PUT", one + "?dryRun=All", {**new, "metadata": {**made["metadata"], **new["metadata"]}})
+        new = change(made, **places)
+        code, answer = peer.call("PUT", one + "?dryRun=All", new)
         peer.call("DELETE", one + "?gracePeriodSeconds=0")
-        out["update"].append({"name": name, "given": old, "new": new, **verdict(code, answer)})
-    json.dump(out, sys.stdout, indent=1, sort_keys=True)
+        out["update"].append({"name": name, "given": made, "new": new, **verdict(code, answer)})
+    json.dump(out, sys.stdout, indent=1)
     sys.stdout.write("\n")
 
 

@@ -60,6 +60,8 @@ struct Place<'a> {
 enum Step<'a> {
     Root,
     Name(&'a str),
+    /// A key of a map: Go's type errors leave it out, as they do positions.
+    Key(&'a str),
     Index(usize),
 }
 
@@ -73,7 +75,8 @@ impl Place<'_> {
         }
         match self.step {
             Step::Root => {}
-            Step::Name(name) => {
+            Step::Key(_) if !indexed => {}
+            Step::Name(name) | Step::Key(name) => {
                 if !out.is_empty() {
                     out.push('.');
                 }
@@ -163,7 +166,7 @@ impl Decoder<'_> {
             }
             (Shape::Map(inner), Value::Map(mut map)) => {
                 for (key, value) in map.iter_mut() {
-                    let here = Place { parent: Some(place), step: Step::Name(&key[..]), owner: place.owner };
+                    let here = Place { parent: Some(place), step: Step::Key(&key[..]), owner: place.owner };
                     *value = self.value(inner, value.take(), &here);
                 }
                 sort_keys(map)

@@ -1,5 +1,6 @@
 //! Scalars with a decoder of their own in Go: quantities, times, bytes, int-or-string; and the names of Go's string types.
 
+use crate::error::quote;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -52,11 +53,22 @@ fn quantity(text: &str) -> Result<Value, String> {
 
 /// Whole seconds (or microseconds), in UTC.
 fn time(shape: &Shape, text: &str) -> Result<Value, String> {
-    let parsed = knarr_value::time::Timestamp::parse(text).map_err(|e| e.to_string())?;
-    Ok(Value::Str(Str::from(match shape {
-        Shape::MicroTime => parsed.rfc3339_micros(),
-        _ => parsed.rfc3339(),
-    })))
+    const MICROS: &str = "2006-01-02T15:04:05.000000Z07:00";
+    let parsed = knarr_value::time::Timestamp::parse(text);
+    if matches!(shape, Shape::MicroTime) {
+        let words = |e: String| e.replace("2006-01-02T15:04:05Z07:00", MICROS);
+        let parsed = parsed.map_err(|e| words(e.to_string()))?;
+        // The date and the time of day are 19 bytes; then a point and six digits, no more and no fewer.
+        let rest = text.get(19..).unwrap_or("");
+        let digits = rest.bytes().skip(1).take_while(u8::is_ascii_digit).count();
+        if !rest.starts_with('.') || digits != 6 {
+            let (given, rest, layout) = (quote(text), quote(rest), quote(MICROS));
+            return Err(format!("parsing time {given} as {layout}: cannot parse {rest} as \".000000\""));
+        }
+        return Ok(Value::Str(parsed.rfc3339_micros()));
+    }
+    let parsed = parsed.map_err(|e| e.to_string())?;
+    Ok(Value::Str(parsed.rfc3339()))
 }
 
 fn bytes(text: &str) -> Result<Value, String> {

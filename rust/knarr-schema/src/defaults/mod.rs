@@ -7,7 +7,7 @@ mod native;
 
 use crate::error::CompileError;
 use crate::rules::condition::Condition;
-use crate::rules::{Frame, Groups, NULL, Scope, constant, read};
+use crate::rules::{Frame, Groups, Scope, constant, read};
 use knarr_value::types::{Shape, TypeId, TypeTable};
 use knarr_value::{Map, Str, Value};
 use native::Native;
@@ -262,9 +262,4 @@ fn nested(shape: &Shape) -> Option<(Nesting, TypeId)> {
         },
         _ => None,
     }
-}
-
-/// The value at a path, null where nothing is.
-pub(crate) fn at<'v>(value: &'v Value, path: &[&str]) -> &'v Value {
-    path.iter().try_fold(value, |v, step| v.get(step)).unwrap_or(&NULL)
 }

@@ -1,6 +1,7 @@
 //! What Kubernetes' registry strategies do before validation: status apart from spec, generations, what clients may not set.
 
 pub mod qos;
+mod service;
 
 use crate::compiled::Subresource;
 use crate::defaults::{parent_of, test};
@@ -42,8 +43,12 @@ enum Native {
     PodStatusUpdate,
     /// Service: what belongs to another type goes when the type changes.
     ServiceType,
-    /// Secret, ConfigMap: `stringData` into `data`.
+    /// Service: `clusterIP` and `clusterIPs` follow each other, and what was allocated is kept where it is left out.
+    ServiceClusterIPs,
+    /// Secret: `stringData` into `data`.
     StringData,
+    /// Namespace: the finalizer that its controller removes when all is gone.
+    NamespaceFinalizer,
 }
 
 impl Step {
@@ -93,8 +98,10 @@ impl Step {
             }
             Step::Native(Native::PodStatus) => pod_status(value),
             Step::Native(Native::PodStatusUpdate) => pod_status_update(value, old),
-            Step::Native(Native::ServiceType) => service_type(value, old),
+            Step::Native(Native::ServiceType) => service::changed_type(value, old),
+            Step::Native(Native::ServiceClusterIPs) => service::cluster_ips(value, old),
             Step::Native(Native::StringData) => string_data(value),
+            Step::Native(Native::NamespaceFinalizer) => namespace_finalizer(value),
         }
     }
 }
@@ -141,11 +148,12 @@ impl Prepare {
                 keep_all_but_status(new, old);
                 &self.status_update
             }
-            Subresource::None | Subresource::Other(_) => {
+            other => {
                 if self.status {
                     put(new, &["status".into()], old.get("status").unwrap_or(&NULL).clone());
                 }
-                &self.update
+                // A subresource such as finalize changes what the main update keeps.
+                if *other == Subresource::None { &self.update } else { &Vec::new() }
             }
         };
         steps.iter().for_each(|step| step.run(new, Some(old)));
@@ -213,51 +221,6 @@ fn pod_status_update(pod: &mut Value, old: Option<&Value>) {
     }
 }
 
-fn service_type(service: &mut Value, old: Option<&Value>) {
-    let Some(old) = old else { return };
-    let (was, is) = (old.str_at(&["spec", "type"]), service.str_at(&["spec", "type"]).to_string());
-    let unchanged = |service: &Value, field: &str| {
-        same(service.path(&["spec", field]).unwrap_or(&NULL), old.path(&["spec", field]).unwrap_or(&NULL))
-    };
-    let clear = |service: &mut Value, field: &str| put(service, &["spec".into(), field.into()], Value::Null);
-    if was != "ExternalName" && is == "ExternalName" {
-        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-            if unchanged(service, field) {
-                clear(service, field);
-            }
-        }
-    }
-    let takes_ports = |kind: &str| kind == "NodePort" || kind == "LoadBalancer";
-    if takes_ports(was) && !takes_ports(&is) {
-        let olds: Vec<Value> = old.path(&["spec", "ports"]).and_then(Value::as_list).unwrap_or(&[]).to_vec();
-        let ports = service.path_mut(&["spec", "ports"]).and_then(Value::as_list_mut);
-        for port in ports.into_iter().flatten() {
-            let number = port.get("nodePort").cloned();
-            if number.is_some() && olds.iter().any(|old| old.get("nodePort") == number.as_ref()) {
-                if let Some(port) = port.as_map_mut() {
-                    port.remove("nodePort");
-                }
-            }
-        }
-    }
-    if was == "LoadBalancer" && is != "LoadBalancer" {
-        for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
-            if unchanged(service, field) {
-                clear(service, field);
-            }
-        }
-    }
-    if !takes_ports(&is) && unchanged(service, "externalTrafficPolicy") {
-        let external = service.path(&["spec", "externalIPs"]).and_then(Value::as_list).is_some_and(|l| !l.is_empty());
-        if !external {
-            clear(service, "externalTrafficPolicy");
-        }
-    }
-    if unchanged(service, "healthCheckNodePort") && is != "LoadBalancer" {
-        clear(service, "healthCheckNodePort");
-    }
-}
-
 /// Written by clients, never stored: its texts become base64 in `data`.
 fn string_data(secret: &mut Value) {
     use base64::Engine;
@@ -275,4 +238,14 @@ fn string_data(secret: &mut Value) {
         data.insert(key, Value::from(bytes));
     }
     map.insert("data", Value::Map(data));
+}
+
+fn namespace_finalizer(namespace: &mut Value) {
+    let list = namespace.path(&["spec", "finalizers"]).and_then(Value::as_list).unwrap_or(&[]);
+    if list.iter().any(|f| f.as_str() == Some("kubernetes")) {
+        return;
+    }
+    let mut list = list.to_vec();
+    list.push(Value::from("kubernetes"));
+    namespace.set_path(&["spec", "finalizers"], Value::List(list));
 }

@@ -116,8 +116,9 @@ fn annotations(value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
 
 fn owners(value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
     let mut controller: Option<String> = None;
-    for (index, owner) in value.as_list().unwrap_or(&[]).iter().enumerate() {
-        let place = path.index(index);
+    for owner in value.as_list().unwrap_or(&[]) {
+        // Kubernetes names the list here, not its item.
+        let place = *path;
         let text = |name: &str| owner.get(name).and_then(Value::as_str).unwrap_or("");
         let api_version = text("apiVersion");
         // A group without a slash is a version; more than one slash is neither.
@@ -157,10 +158,22 @@ fn finalizers(value: &Value, path: &Path<'_>, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::invalid(path.text(), text, message));
         }
     }
+    standard(list, path, errors);
     let has = |name: &str| list.iter().any(|f| f.as_str() == Some(name));
     if has("orphan") && has("foregroundDeletion") {
         let detail = "finalizer foregroundDeletion and orphan cannot be both set";
         errors.push(FieldError::invalid(path.text(), value.clone(), detail));
+    }
+}
+
+/// A finalizer without a domain is one of Kubernetes' own.
+fn standard(list: &[Value], path: &Path<'_>, errors: &mut Vec<FieldError>) {
+    for (index, finalizer) in list.iter().enumerate() {
+        let text = finalizer.as_str().unwrap_or("");
+        if !text.contains('/') && !matches!(text, "kubernetes" | "orphan" | "foregroundDeletion") {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError::invalid(path.index(index).text(), text, detail));
+        }
     }
 }
 
@@ -206,4 +219,5 @@ fn update(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::invalid(scope.path.child(field), shown, "field is immutable"));
     }
     common(scope, errors);
+    standard(scope.get("finalizers").as_list().unwrap_or(&[]), &scope.path.field("finalizers"), errors);
 }

@@ -8,7 +8,7 @@ use knarr_value::{Str, Value};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selector {
     /// The value is a map of labels, not a selector.

@@ -64,7 +64,7 @@ pub fn slice(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
                         continue;
                     };
                     if ip.is_ipv4() != (kind == "IPv4") {
-                        errors.push(FieldError::invalid(place.clone(), text, format!("must be an {kind} address")));
+                        errors.push(FieldError::invalid(path.text(), text, format!("must be an {kind} address")));
                     }
                     special(ip, text, &place, errors);
                 }

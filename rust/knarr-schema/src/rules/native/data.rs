@@ -56,12 +56,44 @@ pub fn immutable(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// A base64 value that must hold JSON (a registry's credentials).
-pub fn json_field(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+/// At a Secret: the keys its type asks for.
+pub fn secret_type(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     use base64::Engine;
-    let Some(text) = scope.value.as_str() else { return };
-    let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
-    if let Err(error) = knarr_value::json::parse(&bytes) {
-        errors.push(FieldError::invalid(scope.path.text(), "<secret contents redacted>", error.to_string()));
+    let path = scope.path.field("data");
+    let value = |key: &str| scope.get("data").get(key).and_then(Value::as_str);
+    let mut need = |key: &str| errors.push(FieldError::required(path.key(key).text(), ""));
+    match scope.text("type") {
+        "kubernetes.io/service-account-token" => {
+            const NAME: &str = "kubernetes.io/service-account.name";
+            if scope.value.path(&["metadata", "annotations", NAME]).and_then(Value::as_str).unwrap_or("").is_empty() {
+                let metadata = scope.path.field("metadata");
+                let path = metadata.field("annotations");
+                errors.push(FieldError::required(path.key(NAME).text(), ""));
+            }
+        }
+        "kubernetes.io/basic-auth" if value("username").is_none() && value("password").is_none() => {
+            need("username");
+            need("password");
+        }
+        "kubernetes.io/ssh-auth" if value("ssh-privatekey").unwrap_or("").is_empty() => need("ssh-privatekey"),
+        "kubernetes.io/tls" => {
+            for key in ["tls.crt", "tls.key"] {
+                if value(key).is_none() {
+                    need(key);
+                }
+            }
+        }
+        kind @ ("kubernetes.io/dockercfg" | "kubernetes.io/dockerconfigjson") => {
+            let key = if kind.ends_with("json") { ".dockerconfigjson" } else { ".dockercfg" };
+            let Some(text) = value(key) else { return need(key) };
+            let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
+            let detail = match knarr_value::json::parse(&bytes) {
+                Ok(parsed) if parsed.value.as_map().is_some() => return,
+                Ok(_) => "json: cannot unmarshal into Go value of type map[string]interface {}".to_string(),
+                Err(error) => error.to_string(),
+            };
+            errors.push(FieldError::invalid(path.key(key).text(), "<secret contents redacted>", detail));
+        }
+        _ => {}
     }
 }

@@ -3,10 +3,14 @@
 mod addresses;
 mod containers;
 mod data;
+mod event;
+mod handlers;
+mod pod;
 mod pod_update;
 mod references;
 mod resources;
 mod service;
+mod small;
 mod status_update;
 mod volumes;
 mod workload;
@@ -35,6 +39,24 @@ pub const ALL: &[(&str, Run)] = &[
     ("podResources", resources::pod),
     ("resourceAmounts", resources::amounts),
     ("hostPorts", containers::host_ports),
+    ("hostNetworkPorts", containers::host_network_ports),
+    ("envFrom", containers::env_from),
+    ("resizePolicy", containers::resize_policy),
+    ("escalationPrivileged", containers::escalation_privileged),
+    ("escalationCapabilities", containers::escalation_capabilities),
+    ("headerNames", handlers::header_names),
+    ("sleepSeconds", handlers::sleep_seconds),
+    ("downwardFiles", volumes::downward_files),
+    ("projectedPaths", volumes::projected_paths),
+    ("searches", pod::searches),
+    ("gateName", pod::gate_name),
+    ("spreadRepeated", pod::spread_repeated),
+    ("affinityNamespaces", pod::affinity_namespaces),
+    ("tolerationOperator", pod::toleration_operator),
+    ("tolerationEffect", pod::toleration_effect),
+    ("tolerationValue", pod::toleration_value),
+    ("templateMeta", workload::template_meta),
+    ("workloadSelector", workload::selector),
     ("initNames", containers::init_names),
     ("mounts", volumes::mounts),
     ("devices", volumes::devices),
@@ -48,13 +70,28 @@ pub const ALL: &[(&str, Run)] = &[
     ("templateLabels", workload::template_labels),
     ("dataSize", data::size),
     ("dataImmutable", data::immutable),
-    ("jsonField", data::json_field),
     ("podUpdate", pod_update::run),
     ("podStatusUpdate", status_update::run),
     ("serviceAddresses", service::addresses),
     ("serviceAddressesUpdate", service::update),
     ("endpointAddress", addresses::endpoint),
-    ("sliceAddresses", addresses::slice),
+    ("sliceEndpoints", addresses::slice),
+    ("trimmed", pod::trimmed),
+    ("minDomains", pod::min_domains),
+    ("osName", pod::os_name),
+    ("nodeTaints", pod::node_taints),
+    ("finalizerNames", small::finalizer_names),
+    ("finalizerName", small::finalizer_name),
+    ("secretType", data::secret_type),
+    ("strategyType", workload::strategy_type),
+    ("roleRef", small::role_ref),
+    ("event", event::legacy),
+    ("eventStrict", event::strict),
+    ("headlessLoadBalancer", service::headless_load_balancer),
+    ("headlessNodePort", service::headless_node_port),
+    ("externalName", service::external_name),
+    ("servicePortTwice", service::port_twice),
+    ("sourceRanges", service::source_ranges),
 ];
 
 impl Native {

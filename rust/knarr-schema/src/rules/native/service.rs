@@ -133,3 +133,57 @@ fn kept(scope: &Scope<'_>, field: &str, new: &[&str], old: &[&str], word: &str, 
         errors.push(FieldError::invalid(scope.path.child("ipFamilyPolicy"), value, detail));
     }
 }
+
+fn headless_with(scope: &Scope<'_>, word: &str, errors: &mut Vec<FieldError>) {
+    let path = scope.path.field("clusterIPs");
+    let detail = format!("may not be set to 'None' for {word} services");
+    errors.push(FieldError::invalid(path.index(0).text(), "None", detail));
+}
+
+pub fn headless_load_balancer(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    headless_with(scope, "LoadBalancer", errors);
+}
+
+pub fn headless_node_port(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    headless_with(scope, "NodePort", errors);
+}
+
+/// A CNAME, which may end in a dot.
+pub fn external_name(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let name = scope.value.as_str().unwrap_or("");
+    let name = name.strip_suffix('.').unwrap_or(name);
+    for message in formats::dns1123_subdomain(name) {
+        errors.push(FieldError::invalid(scope.path.text(), name, message));
+    }
+}
+
+/// At the ports: no two with the same protocol and number. Shown as Go's internal struct, of which only the key is set.
+pub fn port_twice(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let ports = scope.value.as_list().unwrap_or(&[]);
+    let key = |port: &Value| (text(port, "protocol").to_string(), port.get("port").and_then(Value::as_i64).unwrap_or(0));
+    for (index, port) in ports.iter().enumerate() {
+        if !ports[..index].iter().any(|other| key(other) == key(port)) {
+            continue;
+        }
+        let (protocol, number) = key(port);
+        let mut shown = knarr_value::Map::new();
+        shown.insert("Name", "");
+        shown.insert("Protocol", protocol);
+        shown.insert("AppProtocol", Value::Null);
+        shown.insert("Port", number);
+        shown.insert("TargetPort", 0i64);
+        shown.insert("NodePort", 0i64);
+        errors.push(FieldError::duplicate(scope.path.index(index).text(), Value::Map(shown)));
+    }
+}
+
+/// At `spec`; Kubernetes writes the field with a capital letter here. Spaces around a range are part of the API.
+pub fn source_ranges(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let path = scope.path.field("LoadBalancerSourceRanges");
+    for (index, range) in texts(scope.value, "loadBalancerSourceRanges").iter().enumerate() {
+        let range = range.trim();
+        for message in formats::by_name("cidr").map(|f| f(range)).unwrap_or_default() {
+            errors.push(FieldError::invalid(path.index(index).text(), range, message));
+        }
+    }
+}

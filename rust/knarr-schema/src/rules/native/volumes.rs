@@ -141,3 +141,67 @@ pub fn devices(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
         }
     }
 }
+
+/// At a downward volume or projection: each file has a path and one source. Errors name the volume's source, not the file.
+pub fn downward_files(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    for file in list(scope.value, "items") {
+        let here = Scope { value: file, old: None, ..*scope };
+        let path = text(file, "path");
+        if path.is_empty() {
+            errors.push(FieldError::required(scope.path.child("path"), ""));
+        }
+        messages("nonReservedPath", path, scope.path.child("path"), errors);
+        match (file.get("fieldRef"), file.get("resourceFieldRef")) {
+            (Some(field), resource) => {
+                let place = scope.path.field("fieldRef");
+                super::references::volume_field(&Scope { value: field, path: &place, ..here }, errors);
+                if resource.is_some() {
+                    let detail = "fieldRef and resourceFieldRef can not be specified simultaneously";
+                    errors.push(FieldError::invalid(scope.path.text(), "resource", detail));
+                }
+            }
+            (None, Some(resource)) => {
+                let place = scope.path.field("resourceFieldRef");
+                super::references::volume_resource(&Scope { value: resource, path: &place, ..here }, errors);
+            }
+            (None, None) => {
+                let detail = "one of fieldRef and resourceFieldRef is required";
+                errors.push(FieldError::required(scope.path.text(), detail));
+            }
+        }
+        if let Some(mode) = file.get("mode").and_then(Value::as_i64).filter(|mode| !(0..=0o777).contains(mode)) {
+            let detail = "must be a number between 0 and 0777 (octal), both inclusive";
+            errors.push(FieldError::invalid(scope.path.child("mode"), Value::Int(mode), detail));
+        }
+    }
+}
+
+/// At a projected volume: no two sources write one path; a token has one.
+pub fn projected_paths(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let mut seen = BTreeSet::new();
+    for source in list(scope.value, "sources") {
+        for field in ["secret", "configMap", "downwardAPI"] {
+            let Some(projection) = source.get(field) else { continue };
+            for item in list(projection, "items") {
+                let path = text(item, "path");
+                if !path.is_empty() && !seen.insert(path) {
+                    let shown = if field == "downwardAPI" { path } else { text(projection, "name") };
+                    errors.push(FieldError::invalid(scope.path.text(), shown, "conflicting duplicate paths"));
+                }
+            }
+        }
+        if let Some(token) = source.get("serviceAccountToken") {
+            let path = text(token, "path");
+            if path.is_empty() {
+                errors.push(FieldError::required(scope.path.child("path"), ""));
+            }
+            messages("nonReservedPath", path, scope.path.child("path"), errors);
+        }
+        if let Some(bundle) = source.get("clusterTrustBundle") {
+            let path = text(bundle, "path");
+            if !seen.insert(path) {
+                errors.push(FieldError::invalid(scope.path.text(), path, "conflicting duplicate paths"));
+            }
+        }
+    }
+}

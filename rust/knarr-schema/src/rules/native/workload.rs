@@ -49,13 +49,53 @@ pub fn template_labels(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     let selector = scope.get("selector");
     let labels = scope.value.path(&["template", "metadata", "labels"]).unwrap_or(&NULL);
     let Ok(parsed) = LabelSelector::from_value(selector) else { return };
-    if crate::rules::is_unset(selector) {
+    let unset = |field: &str| crate::rules::is_unset(selector.get(field).unwrap_or(&NULL));
+    // No selector at all selects nothing; an empty one everything.
+    if !selector.is_null() && unset("matchLabels") && unset("matchExpressions") {
         return;
     }
-    if !parsed.matches(labels) {
+    if selector.is_null() || !parsed.matches(labels) {
         let template = scope.path.field("template");
         let path = template.field("metadata").child("labels");
         let shown = if labels.is_null() { NULL.clone() } else { labels.clone() };
         errors.push(FieldError::invalid(path, shown, "`selector` does not match template `labels`"));
     }
+}
+
+/// At a PodTemplateSpec: its labels and annotations, named without `metadata`.
+pub fn template_meta(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let metadata = Scope { value: scope.get("metadata"), ..*scope };
+    super::super::meta::Meta::Template.run(&metadata, errors);
+}
+
+/// At a workload's selector, if it is there: well formed and not empty.
+pub fn selector(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    if scope.value.is_null() {
+        return;
+    }
+    super::super::selector::Selector::default().run(scope, errors);
+    if crate::rules::is_unset(scope.get("matchLabels")) && crate::rules::is_unset(scope.get("matchExpressions")) {
+        let detail = "empty selector is invalid for deployment";
+        errors.push(FieldError::invalid(scope.path.text(), scope.value.clone(), detail));
+    }
+    if LabelSelector::from_value(scope.value).is_err() {
+        errors.push(FieldError::invalid(scope.path.text(), scope.value.clone(), "invalid label selector"));
+    }
+}
+
+/// At a strategy of an unknown type; Kubernetes shows the whole strategy, as Go's internal struct.
+pub fn strategy_type(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let mut shown = knarr_value::Map::new();
+    shown.insert("Type", scope.text("type"));
+    let update = match scope.get("rollingUpdate") {
+        Value::Map(_) => {
+            let mut inner = knarr_value::Map::new();
+            inner.insert("MaxUnavailable", scope.get("rollingUpdate").get("maxUnavailable").cloned().unwrap_or(Value::Int(0)));
+            inner.insert("MaxSurge", scope.get("rollingUpdate").get("maxSurge").cloned().unwrap_or(Value::Int(0)));
+            Value::Map(inner)
+        }
+        _ => Value::Null,
+    };
+    shown.insert("RollingUpdate", update);
+    errors.push(FieldError::not_supported(scope.path.text(), Value::Map(shown), &["Recreate", "RollingUpdate"]));
 }

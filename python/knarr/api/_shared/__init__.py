@@ -1,0 +1,1 @@
+"""Rules and defaults of types that several kinds share."""

@@ -1,0 +1,1 @@
+"""Built-in kinds of authentication.k8s.io."""

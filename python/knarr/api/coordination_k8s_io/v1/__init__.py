@@ -1,0 +1,1 @@
+"""Built-in kinds of coordination.k8s.io/v1."""

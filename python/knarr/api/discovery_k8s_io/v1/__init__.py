@@ -1,0 +1,1 @@
+"""Built-in kinds of discovery.k8s.io/v1."""

@@ -1,0 +1,1 @@
+"""Built-in kinds of events.k8s.io."""

@@ -1,0 +1,1 @@
+"""Built-in kinds of rbac.authorization.k8s.io/v1."""
