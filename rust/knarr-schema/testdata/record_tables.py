@@ -2,8 +2,8 @@
 
     python rust/knarr-schema/testdata/record_tables.py https://127.0.0.1:6443 admin.crt admin.key
 
-Makes objects in namespace `tables` (and some of cluster scope), writes tables.json beside this file and removes them again. `now` is the
-time of the answer, from which ages are computed.
+Makes objects in namespace `tables` (and some of cluster scope), writes tables.json beside this file and removes them
+again. `now` is the time of the answer, from which ages are computed.
 """
 
 import json

@@ -208,7 +208,7 @@ fn replay_patch(step: &Step<'_>, live: &Value, op: &str) {
         Ok(_) => assert_eq!(step.code(), 422, "{}: {}", step.title, step.answer()),
         Err(error) => {
             let theirs = (step.code(), step.answer().str_at(&["reason"]), step.answer().str_at(&["message"]));
-            assert_eq!((i64::from(error.code()), error.reason(), error.answer()), theirs, "{}", step.title);
+            assert_eq!((i64::from(error.code()), error.reason(), error.answer().as_ref()), theirs, "{}", step.title);
         }
     }
 }

@@ -60,7 +60,7 @@ pub fn json_patch_ops(patch: &Value) -> Result<&[Value], PatchError> {
     }
     if ops.len() > JSON_PATCH_OPERATIONS_MAX {
         return Err(PatchError::TooLarge(format!(
-            "Request entity too large: The allowed maximum operations in a JSON patch is {JSON_PATCH_OPERATIONS_MAX}, got {}",
+            "The allowed maximum operations in a JSON patch is {JSON_PATCH_OPERATIONS_MAX}, got {}",
             ops.len()
         )));
     }

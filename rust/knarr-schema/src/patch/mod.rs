@@ -12,6 +12,7 @@ mod strategic;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use json::{json_patch, json_patch_ops};
@@ -32,7 +33,7 @@ pub enum PatchError {
     /// 422 Invalid: the patch does not fit the object. Kubernetes answers the fixed message
     /// `the server rejected our request due to an error in our request` (reason Invalid) and gives the text to nobody else.
     Unprocessable(String),
-    /// 413 RequestEntityTooLarge with this message.
+    /// 413 RequestEntityTooLarge; the message is `Request entity too large: ` and this text.
     TooLarge(String),
     /// 500 InternalError whose message is this text: Kubernetes does not classify these.
     Internal(String),
@@ -60,10 +61,11 @@ impl PatchError {
     }
 
     /// The Status message of the answer.
-    pub fn answer(&self) -> &str {
+    pub fn answer(&self) -> Cow<'_, str> {
         match self {
-            PatchError::Unprocessable(_) => "the server rejected our request due to an error in our request",
-            PatchError::BadRequest(m) | PatchError::TooLarge(m) | PatchError::Internal(m) => m,
+            PatchError::Unprocessable(_) => "the server rejected our request due to an error in our request".into(),
+            PatchError::TooLarge(m) => format!("Request entity too large: {m}").into(),
+            PatchError::BadRequest(m) | PatchError::Internal(m) => m.into(),
         }
     }
 

@@ -65,7 +65,7 @@ fn json_patch_bounds() {
     let many = Value::List(vec![value(r#"{"op":"test","path":"/b"}"#); JSON_PATCH_OPERATIONS_MAX + 1]);
     let refused = json_patch(value("{}"), &many).expect_err("too many");
     assert_eq!(
-        (refused.code(), refused.answer()),
+        (refused.code(), refused.answer().as_ref()),
         (413, "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001")
     );
 }
