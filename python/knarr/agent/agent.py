@@ -89,6 +89,7 @@ class Agent:
         self.objects = Objects(lambda: HttpClient(self._connection, user_agent=USER_AGENT), self._object_changed)
         self.tokens = Tokens(self._client)
         real = config.runtime == "cri"
+        self._pleg = Pleg(self.runtime, instance_id(config), lambda: self.workers, self._orphan)
         self._shared = Shared(
             runtime=self.runtime,
             client=self._client,
@@ -101,9 +102,10 @@ class Agent:
             facts=self.facts,
             services=lambda: tuple(self._services.objects.values()),
             allocatable=self.node.allocatable,
+            ended_unseen=self._pleg.ended_unseen,
+            look=self._pleg.look,
             mounts=real,
         )
-        self._pleg = Pleg(self.runtime, instance_id(config), lambda: self.workers, self._orphan)
         self.handlers = Handlers(
             self.runtime, self.facts, lambda: list(self.workers.values()), lambda: self.node.machine, self._counters
         )

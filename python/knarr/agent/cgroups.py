@@ -51,7 +51,8 @@ class Cgroups:
             yield "", self.root / relative
             return
         for hierarchy in sorted(self.root.iterdir()) if self.root.is_dir() else ():
-            if hierarchy.is_dir() and not hierarchy.is_symlink() and hierarchy.name != "unified":
+            # In the hybrid layout "unified" has no controllers, but the runtime makes groups there too.
+            if hierarchy.is_dir() and not hierarchy.is_symlink():
                 yield hierarchy.name, hierarchy / relative
 
     def create(self, path: str, limits: Limits) -> None:

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 LIST_SECONDS = 30.0
 LIST_SECONDS_WITHOUT_EVENTS = 1.0
+UNKNOWN_MAX = 1024
+"""Ends of containers nobody knew (yet) that are remembered."""
 SETTLE_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """The runtime's own record follows its event after a moment: asked again until it shows the end."""
 
@@ -49,6 +51,7 @@ class Pleg:
         self._runtime, self._labels = runtime, {AGENT: instance}
         self._workers, self._orphan = workers, orphan
         self._events = False
+        self._unknown: dict[str, None] = {}
 
     async def snapshot(self) -> dict[str, tuple[list[Sandbox], list[Container]]]:
         """By pod uid, everything of ours in full. Raises RuntimeCallError."""
@@ -95,6 +98,17 @@ class Pleg:
             if container_id in worker.sandboxes:
                 await self._look_sandbox(worker, container_id)
                 return
+        self._unknown[container_id] = None
+        if len(self._unknown) > UNKNOWN_MAX:
+            del self._unknown[next(iter(self._unknown))]
+
+    def ended_unseen(self, container_id: str) -> bool:
+        """Whether its end was told before its worker knew it: a container may end while it is being started."""
+        return self._unknown.pop(container_id, container_id) is None
+
+    async def look(self, worker: Worker, container_id: str) -> None:
+        """Look at a container that is known to have ended, until the runtime's record shows it."""
+        await self._look(worker, container_id)
 
     async def _look(self, worker: Worker, container_id: str) -> None:
         for delay in SETTLE_SECONDS:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +54,8 @@ class Shared:
     facts: Callable[[], NodeFacts]
     services: Callable[[], tuple[Mapping[str, Any], ...]]
     allocatable: Callable[[], Mapping[str, str]]
+    ended_unseen: Callable[[str], bool]
+    look: Callable[[PodWorker, str], Coroutine[Any, Any, None]]
     mounts: bool = True
     clock: Callable[[], float] = time.time
 
@@ -473,6 +475,8 @@ class PodWorker:
         if backoff is not None:
             self._backoffs[name] = backoff
         self._take(replace(container, sandbox_id=sandbox.id))
+        if shared.ended_unseen(container.id):
+            self._tasks.spawn(shared.look(self, container.id), f"ended/{name}")
         hook = ((spec.get("lifecycle") or {}).get("postStart")) or {}
         if hook:
             self._latch.set()

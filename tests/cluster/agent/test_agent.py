@@ -275,6 +275,10 @@ async def test_the_node_server_answers(node: TestNode) -> None:
     await node.until_ready("p")
     assert node.agent is not None
     handle = node.agent.handlers.handle
+    for _ in range(100):
+        if "b" in await node.logs("p"):
+            break
+        await asyncio.sleep(0.02)
     assert await node.logs("p", tailLines="1") == "b\n"
     answer = await handle("POST", "/exec/default/p/c0", {"command": ["true"], "output": ["1"]})
     assert isinstance(answer, Upgrade) and answer.url.startswith("http://127.0.0.1:")
