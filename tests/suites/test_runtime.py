@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from knarr.agent.runtime import (
     ContainerSpec,
     ContainerState,

@@ -32,6 +32,7 @@ from .pleg import Pleg
 from .podspec import NodeFacts
 from .reporter import PODS
 from .runtime import Container, ContainerState, Runtime, RuntimeCallError, Sandbox
+from .serve import NodeApi
 from .server import Handlers
 from .status import Host
 from .volumes import teardown
@@ -109,6 +110,7 @@ class Agent:
         self.handlers = Handlers(
             self.runtime, self.facts, lambda: list(self.workers.values()), lambda: self.node.machine, self._counters
         )
+        self._api = NodeApi(config, self.handlers)
         self._pods = Informer(
             self._watch_client, PODS, ObjectSink(self._pod_changed), field_selector=f"spec.nodeName={config.node_name}"
         )
@@ -116,6 +118,7 @@ class Agent:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._api.close()
         await self._tasks.close()
         await self.objects.close()
         await self.runtime.close()
@@ -126,6 +129,7 @@ class Agent:
 
     async def serve(self, companions: Sequence[CompanionTask] = ()) -> None:
         """Register, find what runs, start everything. Returns when the node is registered and its pods are known."""
+        self._api.start()
         self._found = await self._pleg.snapshot()
         spawn = self._tasks.spawn
         if self._containerd is not None:

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from knarr.agent import mounts
 from knarr.agent.containerd import Containerd, instance_id
 from knarr.agent.drain import drain_and_remove
@@ -28,6 +27,10 @@ def shell(text: str, **more: object) -> dict[str, object]:
     return {"command": ["sh", "-c", text], **more}
 
 
+def left_groups(name: str) -> list[str]:
+    return [str(g) for g in Path("/sys/fs/cgroup").rglob(name)]
+
+
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[TestNode]:
     async with TestNode(tmp_path) as made:
@@ -38,7 +41,7 @@ async def test_a_pod_runs_with_everything_its_spec_gives_it(node: TestNode) -> N
     node.api.put("configmaps", {"metadata": {"name": "m"}, "data": {"key": "from-map"}})
     node.api.put("secrets", {"metadata": {"name": "s"}, "data": {"pw": base64.b64encode(b"hidden").decode()}})
     script = (
-        "echo env=$E/$F/$IP; cat /m/key /s/pw /tok/token /d/labels /e/made /sub; echo; stat -c %a /s/pw /e;"
+        "echo env=$E/$F/$IP; cat /m/key /s/pw /tok/token /d/labels /e/made /sub; echo; stat -L -c %a /s/pw /e;"
         "id -u; id -G; hostname; grep Cap /proc/self/status; cat /etc/hosts /etc/resolv.conf; touch /ro 2>&1;"
         "trap 'exit 0' TERM; while :; do sleep 0.05; done"
     )
@@ -305,7 +308,6 @@ async def test_drain_leaves_nothing(tmp_path: Path) -> None:
         await drain_and_remove(node.config)
         await drain_and_remove(node.config)
         assert mounts.mount_points(tmp_path) == []
-        assert not Path(f"/sys/class/net/{node.config.bridge}").exists()
-        groups = [g for g in Path("/sys/fs/cgroup").rglob(f"knarr-{instance_id(node.config)}")]
-        assert groups == []
+        assert node.config.bridge not in os.listdir("/sys/class/net")
+        assert await asyncio.to_thread(left_groups, f"knarr-{instance_id(node.config)}") == []
         assert Containerd(node.config).running() is None

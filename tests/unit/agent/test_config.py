@@ -1,4 +1,4 @@
-"""Goal: a pod's configuration means on the node what Kubernetes says. Method: tables, each row a case of its sources."""
+"""Goal: a pod's configuration means on the node what Kubernetes says. Method: tables of cases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from knarr.agent.admission import admit
 from knarr.agent.env import ConfigError, Sources, environment, expand, go_quote, resource_value, service_variables
 from knarr.agent.images import credentials, default_policy, default_tag

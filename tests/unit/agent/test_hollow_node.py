@@ -1,4 +1,4 @@
-"""Goal: the whole agent without root: hollow pods become Ready, are told, and go. Method: the agent against a small API."""
+"""Goal: without root, hollow pods become Ready and go. Method: the whole agent against a small API."""
 
 from __future__ import annotations
 

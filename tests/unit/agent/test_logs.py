@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from knarr.agent.logs import LogOptions, last_lines, parse_line, read, rotate
 
 
 def line(second: int, text: str, tag: str = "F") -> bytes:
     return f"2026-01-01T00:00:{second:02d}.000000001Z stdout {tag} {text}\n".encode()
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
 
 
 async def ended() -> bool:
@@ -76,10 +80,9 @@ async def test_follow_goes_on_over_a_rotation_until_the_container_ends(log: Path
 
     task = asyncio.create_task(follow())
     await asyncio.sleep(0.15)
-    with log.open("ab") as file:
-        file.write(line(4, "four"))
+    await asyncio.to_thread(append, log, line(4, "four"))
     rotate(log, 5, 0.0)
-    log.write_bytes(line(5, "five"))
+    await asyncio.to_thread(log.write_bytes, line(5, "five"))
     await asyncio.sleep(0.4)
     alive = False
     await asyncio.wait_for(task, 5)

@@ -9,7 +9,6 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from knarr.agent import step as steps
 from knarr.agent.observed import CrashBackoff, Failure, Observed, ProbeState, Rejection
 from knarr.agent.podspec import CONTAINER_HASH, RESTART_COUNT, container_hash

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from knarr.agent.env import Sources
 from knarr.agent.volumes import Context, PodVolumes, Token, VolumeError, disk_usage, subpath, teardown
 from knarr.agent.volumes.atomic import write
