@@ -13,7 +13,6 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-
 from knarr.client import AlreadyExists, Conflict, HttpClient, NotFound, Object, Resource, load_kubeconfig
 from knarr.controllers import load
 from knarr.controllers.runtime.main import RunConfig, serve
@@ -197,7 +196,12 @@ async def test_a_silent_node_is_tainted_and_its_pods_evicted(tmp_path: os.PathLi
     async with cluster(tmp_path) as (client, namespace):
         name = f"node-{namespace}"
         await client.create(NODES, {"metadata": {"name": name}})
-        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}
+        ready = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "KubeletReady",
+            "lastHeartbeatTime": "2026-01-01T00:00:00Z",
+        }
         await client.patch(NODES, name, {"status": {"conditions": [ready]}}, subresource="status")
         now = [{"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0}
                for key in ("unreachable", "not-ready")]  # fmt: skip
