@@ -3,6 +3,8 @@
 Each case is (kind, name of the case, object). `pod(...)` and its like give a good object, `change` makes it bad at one place.
 """
 
+# ruff: noqa: E501 (a table: one case a line)
+
 from __future__ import annotations
 
 import copy
@@ -21,10 +23,7 @@ def change(base: Object, **places: Any) -> Object:
         at: Any = out
         *way, last = [int(step) if step.isdigit() else step.replace("_DASH_", "-") for step in place.split("__")]
         for step in way:
-            if isinstance(at, dict):
-                at = at.setdefault(step, {})
-            else:
-                at = at[step]
+            at = at.setdefault(step, {}) if isinstance(at, dict) else at[step]
         if value is DELETE:
             del at[last]
         elif isinstance(at, list) and last == len(at):
@@ -54,7 +53,10 @@ def deployment(kind: str = "Deployment") -> Object:
         "metadata": meta("d"),
         "spec": {
             "selector": {"matchLabels": {"app": "x"}},
-            "template": {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c", "image": "nginx:1"}]}},
+            "template": {
+                "metadata": {"labels": {"app": "x"}},
+                "spec": {"containers": [{"name": "c", "image": "nginx:1"}]},
+            },
         },
     }
 
@@ -82,7 +84,12 @@ def full_pod() -> Object:
         spec={
             "hostNetwork": True,
             "initContainers": [
-                {"name": "i", "image": "busybox:1.36", "restartPolicy": "Always", "startupProbe": {"exec": {"command": ["true"]}}}
+                {
+                    "name": "i",
+                    "image": "busybox:1.36",
+                    "restartPolicy": "Always",
+                    "startupProbe": {"exec": {"command": ["true"]}},
+                }
             ],
             "containers": [
                 {
@@ -100,7 +107,10 @@ def full_pod() -> Object:
                     "livenessProbe": {"httpGet": {"port": "http"}},
                     "readinessProbe": {"tcpSocket": {"port": 80}},
                     "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
-                    "volumeMounts": [{"name": "e", "mountPath": "/e"}, {"name": "c", "mountPath": "/c", "subPath": "a/b"}],
+                    "volumeMounts": [
+                        {"name": "e", "mountPath": "/e"},
+                        {"name": "c", "mountPath": "/c", "subPath": "a/b"},
+                    ],
                     "securityContext": {"runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
                 }
             ],
@@ -116,7 +126,11 @@ def full_pod() -> Object:
                         "sources": [
                             {"serviceAccountToken": {"path": "t"}},
                             {"configMap": {"name": "m"}},
-                            {"downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
+                            {
+                                "downwardAPI": {
+                                    "items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.namespace"}}]
+                                }
+                            },
                         ]
                     },
                 },
@@ -130,7 +144,12 @@ def full_pod() -> Object:
                 }
             },
             "topologySpreadConstraints": [
-                {"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"a": "b"}}}
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "z",
+                    "whenUnsatisfiable": "DoNotSchedule",
+                    "labelSelector": {"matchLabels": {"a": "b"}},
+                }
             ],
         },
     )
@@ -168,12 +187,17 @@ def cases() -> Iterator[tuple[str, Object]]:
             c + "env": [
                 {
                     "name": "a",
-                    "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}, "secretKeyRef": {"name": "s", "key": "k"}},
+                    "valueFrom": {
+                        "fieldRef": {"fieldPath": "metadata.name"},
+                        "secretKeyRef": {"name": "s", "key": "k"},
+                    },
                 }
             ]
         },
         "env field": {c + "env": [{"name": "a", "valueFrom": {"fieldRef": {"fieldPath": "metadata.foo"}}}]},
-        "env field of volumes": {c + "env": [{"name": "a", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels"}}}]},
+        "env field of volumes": {
+            c + "env": [{"name": "a", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels"}}}]
+        },
         "env field version": {
             c + "env": [{"name": "a", "valueFrom": {"fieldRef": {"apiVersion": "v9", "fieldPath": "metadata.name"}}}]
         },
@@ -195,7 +219,9 @@ def cases() -> Iterator[tuple[str, Object]]:
         "request over limit": {c + "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "2"}}},
         "request negative": {c + "resources": {"requests": {"cpu": "-1"}}},
         "resource unknown": {c + "resources": {"requests": {"foo": "1"}}},
-        "resource extended": {c + "resources": {"requests": {"example.com/gpu": "1"}, "limits": {"example.com/gpu": "2"}}},
+        "resource extended": {
+            c + "resources": {"requests": {"example.com/gpu": "1"}, "limits": {"example.com/gpu": "2"}}
+        },
         "resource fraction": {c + "resources": {"limits": {"example.com/gpu": "500m"}}},
         "huge pages": {c + "resources": {"limits": {"hugepages-2Mi": "3Mi"}}},
         "probe none": {c + "livenessProbe": {}},
@@ -224,8 +250,12 @@ def cases() -> Iterator[tuple[str, Object]]:
         "volume name": {"spec__volumes": [{"name": "A_"}]},
         "volume twice": {"spec__volumes": [{"name": "v"}, {"name": "v"}]},
         "volume two sources": {"spec__volumes": [{"name": "v", "emptyDir": {}, "hostPath": {"path": "/a"}}]},
-        "volume secret": {"spec__volumes": [{"name": "v", "secret": {"defaultMode": 1000, "items": [{"key": "", "path": "../a"}]}}]},
-        "volume configmap": {"spec__volumes": [{"name": "v", "configMap": {"items": [{"key": "a", "path": "..a", "mode": -1}]}}]},
+        "volume secret": {
+            "spec__volumes": [{"name": "v", "secret": {"defaultMode": 1000, "items": [{"key": "", "path": "../a"}]}}]
+        },
+        "volume configmap": {
+            "spec__volumes": [{"name": "v", "configMap": {"items": [{"key": "a", "path": "..a", "mode": -1}]}}]
+        },
         "volume hostpath": {"spec__volumes": [{"name": "v", "hostPath": {"path": "/a/../b", "type": "Foo"}}]},
         "volume claim": {"spec__volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": ""}}]},
         "volume nfs": {"spec__volumes": [{"name": "v", "nfs": {"server": "", "path": "a"}}]},
@@ -249,9 +279,21 @@ def cases() -> Iterator[tuple[str, Object]]:
         "restart policy": {"spec__restartPolicy": "Foo"},
         "dns policy": {"spec__dnsPolicy": "Foo"},
         "dns none": {"spec__dnsPolicy": "None"},
-        "dns config": {"spec__dnsConfig": {"nameservers": ["1", "1.1.1.1", "8.8.8.8", "9.9.9.9"], "searches": ["A"], "options": [{}]}},
+        "dns config": {
+            "spec__dnsConfig": {
+                "nameservers": ["1", "1.1.1.1", "8.8.8.8", "9.9.9.9"],
+                "searches": ["A"],
+                "options": [{}],
+            }
+        },
         "node selector": {"spec__nodeSelector": {"a b": "c"}},
-        "pod security": {"spec__securityContext": {"fsGroup": -1, "sysctls": [{"name": "a..b", "value": "1"}], "fsGroupChangePolicy": "Foo"}},
+        "pod security": {
+            "spec__securityContext": {
+                "fsGroup": -1,
+                "sysctls": [{"name": "a..b", "value": "1"}],
+                "fsGroupChangePolicy": "Foo",
+            }
+        },
         "affinity": {
             "spec__affinity": {
                 "nodeAffinity": {
@@ -268,7 +310,12 @@ def cases() -> Iterator[tuple[str, Object]]:
                 "nodeAffinity": {
                     "requiredDuringSchedulingIgnoredDuringExecution": {
                         "nodeSelectorTerms": [
-                            {"matchExpressions": [{"key": "a", "operator": "In"}, {"key": "b", "operator": "Exists", "values": ["c"]}]},
+                            {
+                                "matchExpressions": [
+                                    {"key": "a", "operator": "In"},
+                                    {"key": "b", "operator": "Exists", "values": ["c"]},
+                                ]
+                            },
                             {"matchFields": [{"key": "foo", "operator": "In", "values": ["c"]}]},
                         ]
                     }
@@ -350,7 +397,10 @@ def cases() -> Iterator[tuple[str, Object]]:
         "port names": {"spec__ports": [{"port": 80, "name": "a"}, {"port": 81, "name": "a"}]},
         "type": {"spec__type": "Foo"},
         "affinity": {"spec__sessionAffinity": "Foo"},
-        "affinity timeout": {"spec__sessionAffinity": "ClientIP", "spec__sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 0}}},
+        "affinity timeout": {
+            "spec__sessionAffinity": "ClientIP",
+            "spec__sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 0}},
+        },
         "external name": {"spec__type": "ExternalName", "spec__externalName": ""},
         "external name bad": {"spec__type": "ExternalName", "spec__externalName": "A"},
         "node port of cluster ip": {"spec__ports": [{"port": 80, "nodePort": 30000}]},
@@ -372,7 +422,10 @@ def cases() -> Iterator[tuple[str, Object]]:
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}}
     yield "plain", change(node, status__capacity={"cpu": "2", "memory": "1Gi"})
     yield "taints", change(node, spec__taints=[{"key": "a b"}, {"key": "a", "effect": "Foo"}])
-    yield "taint twice", change(node, spec__taints=[{"key": "a", "effect": "NoSchedule"}, {"key": "a", "effect": "NoSchedule"}])
+    yield (
+        "taint twice",
+        change(node, spec__taints=[{"key": "a", "effect": "NoSchedule"}, {"key": "a", "effect": "NoSchedule"}]),
+    )
     yield "capacity", change(node, status__capacity={"cpu": "-1"})
     yield "plain", simple("ConfigMap", data={"a": "b"})
     yield "keys", simple("ConfigMap", data={"a b": "c", "d": "e", "..": ""}, binaryData={"d": "AA=="})
@@ -382,20 +435,50 @@ def cases() -> Iterator[tuple[str, Object]]:
     for kind in ("tls", "ssh-auth", "basic-auth", "dockercfg", "dockerconfigjson", "service-account-token"):
         yield kind, simple("Secret", type=f"kubernetes.io/{kind}")
     yield "plain", simple("ServiceAccount")
-    yield "plain", simple("Lease", "coordination.k8s.io/v1", spec={"holderIdentity": "a", "renewTime": "2024-01-02T05:04:05.678000+02:00"})
+    yield (
+        "plain",
+        simple(
+            "Lease",
+            "coordination.k8s.io/v1",
+            spec={"holderIdentity": "a", "renewTime": "2024-01-02T05:04:05.678000+02:00"},
+        ),
+    )
     yield "short fraction", simple("Lease", "coordination.k8s.io/v1", spec={"renewTime": "2024-01-02T03:04:05.678Z"})
-    yield "spec", simple("Lease", "coordination.k8s.io/v1", spec={"leaseDurationSeconds": 0, "leaseTransitions": -1, "preferredHolder": "a"})
+    yield (
+        "spec",
+        simple(
+            "Lease",
+            "coordination.k8s.io/v1",
+            spec={"leaseDurationSeconds": 0, "leaseTransitions": -1, "preferredHolder": "a"},
+        ),
+    )
     yield "time", simple("Lease", "coordination.k8s.io/v1", spec={"renewTime": "yesterday"})
     yield "plain", simple("Endpoints", subsets=[{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"port": 80}]}])
     yield "subset", simple("Endpoints", subsets=[{}])
-    yield "address", simple("Endpoints", subsets=[{"addresses": [{"ip": "127.0.0.1", "hostname": "A"}], "ports": [{"port": 0}, {"port": 1}]}])
-    slice_ = simple("EndpointSlice", "discovery.k8s.io/v1", addressType="IPv4", endpoints=[{"addresses": ["10.0.0.1"]}], ports=[{"port": 80}])
+    yield (
+        "address",
+        simple(
+            "Endpoints",
+            subsets=[{"addresses": [{"ip": "127.0.0.1", "hostname": "A"}], "ports": [{"port": 0}, {"port": 1}]}],
+        ),
+    )
+    slice_ = simple(
+        "EndpointSlice",
+        "discovery.k8s.io/v1",
+        addressType="IPv4",
+        endpoints=[{"addresses": ["10.0.0.1"]}],
+        ports=[{"port": 80}],
+    )
     yield "plain", slice_
     yield "type", change(slice_, addressType="Foo")
     yield "addresses", change(slice_, endpoints=[{"addresses": []}, {"addresses": ["::1"]}, {"addresses": ["x"]}])
     yield "ports", change(slice_, ports=[{"name": "A", "protocol": "x"}, {"name": "A"}])
     event = simple(
-        "Event", involvedObject={"kind": "Pod", "name": "p", "namespace": "default"}, reason="R", message="m", type="Normal"
+        "Event",
+        involvedObject={"kind": "Pod", "name": "p", "namespace": "default"},
+        reason="R",
+        message="m",
+        type="Normal",
     )
     yield "plain", event
     yield "namespace", change(event, involvedObject__namespace="other")
@@ -418,7 +501,13 @@ def cases() -> Iterator[tuple[str, Object]]:
             binding = change(binding, metadata__namespace=DELETE)
         yield "plain", binding
         yield "reference", change(binding, roleRef={"kind": "Foo", "name": ""})
-        yield "subjects", change(binding, subjects=[{"kind": "Foo", "name": ""}, {"kind": "ServiceAccount", "name": "A", "apiGroup": "x"}])
+        yield (
+            "subjects",
+            change(
+                binding,
+                subjects=[{"kind": "Foo", "name": ""}, {"kind": "ServiceAccount", "name": "A", "apiGroup": "x"}],
+            ),
+        )
 
 
 def updates() -> Iterator[tuple[str, Object, dict[str, Any]]]:
@@ -435,14 +524,22 @@ def updates() -> Iterator[tuple[str, Object, dict[str, Any]]]:
     yield "labels", pod(), {"metadata__labels": {"a": "b"}}
     yield "uid", pod(), {"metadata__ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": ""}]}
     yield "replicas", deployment(), {"spec__replicas": 3}
-    yield "selector", deployment(), {
-        "spec__selector__matchLabels": {"app": "z"},
-        "spec__template__metadata__labels": {"app": "z"},
-    }
-    yield "selector of set", deployment("ReplicaSet"), {
-        "spec__selector__matchLabels": {"app": "z"},
-        "spec__template__metadata__labels": {"app": "z"},
-    }
+    yield (
+        "selector",
+        deployment(),
+        {
+            "spec__selector__matchLabels": {"app": "z"},
+            "spec__template__metadata__labels": {"app": "z"},
+        },
+    )
+    yield (
+        "selector of set",
+        deployment("ReplicaSet"),
+        {
+            "spec__selector__matchLabels": {"app": "z"},
+            "spec__template__metadata__labels": {"app": "z"},
+        },
+    )
     frozen = simple("ConfigMap", data={"a": "b"}, immutable=True)
     yield "immutable", frozen, {"data": {"a": "c"}}
     yield "thawed", frozen, {"immutable": False}
@@ -454,6 +551,11 @@ def updates() -> Iterator[tuple[str, Object, dict[str, Any]]]:
     yield "cluster ip", service(), {"spec__clusterIP": "10.96.0.77", "spec__clusterIPs": ["10.96.0.77"]}
     yield "port", service(), {"spec__ports__0__port": 81}
     yield "external name", service(), {"spec__type": "ExternalName", "spec__externalName": "a.b"}
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"]}}
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "n"},
+        "spec": {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"]},
+    }
     yield "cidr", node, {"spec__podCIDR": "10.0.1.0/24", "spec__podCIDRs": ["10.0.1.0/24"]}
     yield "unschedulable", node, {"spec__unschedulable": True}

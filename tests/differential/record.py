@@ -1,6 +1,8 @@
-"""Ask a real kube-apiserver for its verdict on every case; write it beside the Rust tests that assert the same of knarr.
+"""Ask a real kube-apiserver for its verdict on every case; write it beside the Rust tests that assert the same of
+knarr.
 
-usage: python tests/differential/record.py https://127.0.0.1:16443 ADMIN.crt ADMIN.key > rust/knarr-schema/testdata/verdicts.json
+usage: python tests/differential/record.py https://127.0.0.1:16443 ADMIN.crt ADMIN.key > rust/knarr-
+schema/testdata/verdicts.json
 (the peer needs no controllers; namespaces `default` and the account `default/default` are made where missing)
 """
 
@@ -16,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cases import Object, cases, change, updates  # noqa: E402  (the folder is no package)
+from cases import Object, cases, change, updates
 
 PLURAL = {"Endpoints": "endpoints"}
 

@@ -1,4 +1,6 @@
-"""NamespaceLifecycle: nothing is created in a namespace that is missing or dying; the system's namespaces are not deleted."""
+"""NamespaceLifecycle: nothing is created in a namespace that is missing or dying; the system's namespaces are
+not deleted.
+"""
 
 from knarr.declare import Plugin
 

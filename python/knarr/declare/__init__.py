@@ -1,7 +1,7 @@
 """The vocabulary a kind is written in: rules, defaults, steps, columns, subresources, and `Kind` itself.
 
-Knows: how a declaration becomes the JSON document that the core compiles (docs/kinds.md). Never knows: any particular kind, the
-core, HTTP. Start reading at `kind.py`, then `rules.py`.
+Knows: how a declaration becomes the JSON document that the core compiles (docs/kinds.md). Never knows: any particular
+kind, the core, HTTP. Start reading at `kind.py`, then `rules.py`.
 """
 
 from knarr.declare.columns import AGE, NAME, Column

@@ -8,7 +8,9 @@ from knarr.declare.json import Node, node
 
 
 def set_to(path: str, value: Any, *, when: Node | None = None, zero: bool = False, make: bool = False) -> Node:
-    """A constant where nothing stands. `zero`: a zero that Go writes counts as nothing. `make`: structs on the way are made."""
+    """A constant where nothing stands. `zero`: a zero that Go writes counts as nothing. `make`: structs on the
+    way are made.
+    """
     return {**node("default", "set", path=path, when=when, zero=zero, make=make), "value": value}
 
 

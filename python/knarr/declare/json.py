@@ -11,7 +11,8 @@ Nodes: TypeAlias = Sequence[Node]
 
 
 def node(tag: str, name: str, /, **fields: Any) -> Node:
-    """A node; fields that are None, False, or an empty string or list are left out, since each has that default in the core.
+    """A node; fields that are None, False, or an empty string or list are left out, since each has that default
+    in the core.
 
     A trailing underscore of a field's name is dropped (`if_`), an inner one makes camel case (`once_set`: `onceSet`).
     """

@@ -18,7 +18,8 @@ ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "up
 class TypeRules:
     """What hangs on a type, for every kind that holds it.
 
-    name: how `apply` calls the rules (`PodSpec`). type: the type's full name in the table, needed where there are defaults.
+    name: how `apply` calls the rules (`PodSpec`). type: the type's full name in the table, needed where there are
+    defaults.
     uses: the TypeRules that its rules apply, or that hang on types below it.
     """
 
@@ -57,7 +58,9 @@ class Scale:
 
 @dataclass(frozen=True)
 class Subresource:
-    """A subresource. body: group, version and kind of its body where that is not the parent's. cold: a Python route answers."""
+    """A subresource. body: group, version and kind of its body where that is not the parent's. cold: a Python
+    route answers.
+    """
 
     name: str
     verbs: tuple[str, ...]
@@ -91,7 +94,9 @@ def status(*update: Node) -> Subresource:
 
 @dataclass(frozen=True)
 class Selectable:
-    """A field that field selectors may name. paths: where it is looked for (its own name if empty); the first set counts."""
+    """A field that field selectors may name. paths: where it is looked for (its own name if empty); the first
+    set counts.
+    """
 
     field: str
     paths: tuple[str, ...] = ()
@@ -116,7 +121,8 @@ class Storage:
 class Kind:
     """A kind, whole. One screen for most; docs/kinds.md explains each field.
 
-    Order, as every file has it: identity, schema, defaults and types, rules on create, rules on update, status and subresources,
+    Order, as every file has it: identity, schema, defaults and types, rules on create, rules on update, status
+    and subresources,
     selectable fields, columns, hooks. `types` are the TypeRules that occur below it. Hooks are Python callables by step
     (`validateCreate` ...); only kinds that have one ever take the GIL.
     """
@@ -161,7 +167,9 @@ class Kind:
         return TypeRules("", uses=self.types).walk()
 
     def document(self, plugins: Sequence[Plugin] = ()) -> dict[str, Any]:
-        """The document the core compiles. plugins: those admission knows; the ones for this kind are taken, in order."""
+        """The document the core compiles. plugins: those admission knows; the ones for this kind are taken, in
+        order.
+        """
         rules = {one.name: list(one.rules) for one in self.type_rules() if one.rules}
         defaults: dict[str, list[Node]] = {}
         if self.defaults:

@@ -1,6 +1,7 @@
 """Rules: what must hold of a value. Each function gives one node; docs/kinds.md describes them with their messages.
 
-A rule runs at a place. `at` moves down, `apply` enters the named rules of a type (which see themselves as `$`, their caller as `$$`),
+A rule runs at a place. `at` moves down, `apply` enters the named rules of a type (which see themselves as `$`,
+their caller as `$$`),
 `when` chooses. Errors come in the order rules are written, which is the order Kubernetes finds them.
 """
 
@@ -38,7 +39,9 @@ def required(detail: str = "", *, pointer: bool = False, number: bool = False) -
 
 
 def one_of(*values: str, optional: bool = False, required: bool = False, invalid: str | None = None) -> Node:
-    """`Unsupported value` unless one of these, listed in this order. Absent counts as "" unless `optional` or `required`."""
+    """`Unsupported value` unless one of these, listed in this order. Absent counts as "" unless `optional` or
+    `required`.
+    """
     return node("rule", "enum", values=list(values), optional=optional, required=required, invalid=invalid)
 
 
@@ -87,9 +90,8 @@ def fail(
     reason: str, detail: str = "", *, report: str | None = None, value: Any = None, value_at: str | None = None
 ) -> Node:
     """An error, whatever stands here. reason: required, invalid, forbidden, duplicate, notFound."""
-    return node("rule", "fail", reason=reason, detail=detail, report=report, value_at=value_at) | (
-        {} if value is None else {"value": value}
-    )
+    shown = {} if value is None else {"value": value}
+    return {**node("rule", "fail", reason=reason, detail=detail, report=report, value_at=value_at), **shown}
 
 
 def forbidden(detail: str) -> Node:
@@ -152,7 +154,8 @@ def native(rule: str) -> Node:
     return node("rule", "native", name=rule)
 
 
-# Conditions. A place is a dotted path from here; `$` begins at the running type, `$$` at its caller; `old:` takes the old object's.
+# Conditions. A place is a dotted path from here; `$` begins at the running type, `$$` at its caller; `old:` takes
+# the old object's.
 
 
 def is_set(place: str = ".", *, pointer: bool = False) -> Node:

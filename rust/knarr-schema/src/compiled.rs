@@ -197,11 +197,7 @@ impl CompiledKind {
 
     /// `v1` or `apps/v1`.
     pub fn api_version(&self) -> Str {
-        if self.group.is_empty() {
-            self.version.clone()
-        } else {
-            Str::from(format!("{}/{}", self.group, self.version))
-        }
+        if self.group.is_empty() { self.version.clone() } else { Str::from(format!("{}/{}", self.group, self.version)) }
     }
 
     pub fn subresource(&self, name: &str) -> Option<&SubresourceInfo> {
@@ -216,7 +212,8 @@ impl CompiledKind {
 
     /// Fill in defaults; `value` is what [`Self::decode`] gave.
     pub fn default(&self, value: &mut Value) {
-        self.defaults.run(&self.types, self.type_id, value);
+        self.defaults.run(self.type_id, value);
+        crate::decode::reorder(&self.types, self.type_id, value);
     }
 
     /// What Kubernetes' strategies do before a create: drop status, set generation, clear what clients may not set.

@@ -39,7 +39,10 @@ pub fn decode(types: &TypeTable, id: TypeId, kind: &str, value: Value) -> Result
         Value::Map(map) => decoder.structure(id, map, &Place::ROOT),
         other => {
             let found = json_type(&other);
-            return Err(DecodeError(format!("json: cannot unmarshal {found} into Go value of type {}", go_name(types.get(id), kind))));
+            return Err(DecodeError(format!(
+                "json: cannot unmarshal {found} into Go value of type {}",
+                go_name(types.get(id), kind)
+            )));
         }
     };
     match decoder.error {
@@ -228,7 +231,10 @@ impl Decoder<'_> {
             other => json_type(other).to_string(),
         };
         let wanted = self.go_type(shape, place);
-        self.fail(format!("json: cannot unmarshal {found} into Go struct field {}.{path} of type {wanted}", place.owner));
+        self.fail(format!(
+            "json: cannot unmarshal {found} into Go struct field {}.{path} of type {wanted}",
+            place.owner
+        ));
     }
 
     /// The Go type of a shape; strings of a type of their own are named after the field (see [`scalar::named`]).
@@ -345,7 +351,7 @@ fn is_scalar(shape: &Shape) -> bool {
 }
 
 /// Sort the fields of one struct; unknown ones go last.
-pub(crate) fn sort_fields(of: &Type, map: &mut Map) {
+fn sort_fields(of: &Type, map: &mut Map) {
     let mut entries: Vec<(Str, Value)> = std::mem::take(map).into_iter().collect();
     entries.sort_by_key(|(name, _)| of.position(name).unwrap_or(usize::MAX));
     *map = entries.into_iter().collect();

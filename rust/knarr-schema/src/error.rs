@@ -229,7 +229,10 @@ mod tests {
             (FieldError::required("a", "must have one"), "Required value: must have one"),
             (FieldError::invalid("a", "x\ty", "bad"), "Invalid value: \"x\\ty\": bad"),
             (FieldError::invalid("a", Value::Int(-1), "bad"), "Invalid value: -1: bad"),
-            (FieldError::not_supported("a", "x", &["A", "B"]), "Unsupported value: \"x\": supported values: \"A\", \"B\""),
+            (
+                FieldError::not_supported("a", "x", &["A", "B"]),
+                "Unsupported value: \"x\": supported values: \"A\", \"B\"",
+            ),
             (FieldError::duplicate("a", "x"), "Duplicate value: \"x\""),
             (FieldError::forbidden("a", "no"), "Forbidden: no"),
             (FieldError::too_long("a", 63), "Too long: may not be more than 63 bytes"),

@@ -71,9 +71,7 @@ fn lower_alnum(b: u8) -> bool {
 /// First and last by `edge`, the rest by `edge` or `inner`; never empty.
 fn framed(text: &[u8], edge: fn(u8) -> bool, inner: &[u8]) -> bool {
     match (text.first(), text.last()) {
-        (Some(first), Some(last)) => {
-            edge(*first) && edge(*last) && text.iter().all(|b| edge(*b) || inner.contains(b))
-        }
+        (Some(first), Some(last)) => edge(*first) && edge(*last) && text.iter().all(|b| edge(*b) || inner.contains(b)),
         _ => false,
     }
 }
@@ -379,7 +377,11 @@ pub fn ip(value: &str) -> Vec<String> {
         return vec!["must not be an IPv4-mapped IPv6 address".into()];
     }
     let canonical = canonical_ip(ip);
-    if canonical == value { Vec::new() } else { vec![format!("must be in canonical form ({})", crate::error::quote(&canonical))] }
+    if canonical == value {
+        Vec::new()
+    } else {
+        vec![format!("must be in canonical form ({})", crate::error::quote(&canonical))]
+    }
 }
 
 fn cidr(value: &str) -> Vec<String> {
@@ -463,16 +465,64 @@ mod tests {
 
     #[test]
     fn formats_accept_and_refuse() {
-        check("dns1123Label", &["a", "a-b", "1"], &[("A", "a lowercase RFC 1123 label"), ("a.b", "must not contain dots"), ("", "a lowercase"), ("-a", "a lowercase")]);
-        check("dns1123Subdomain", &["a", "a.b-c"], &[("a..b", "a lowercase RFC 1123 subdomain"), ("a_b", "a lowercase")]);
+        check(
+            "dns1123Label",
+            &["a", "a-b", "1"],
+            &[
+                ("A", "a lowercase RFC 1123 label"),
+                ("a.b", "must not contain dots"),
+                ("", "a lowercase"),
+                ("-a", "a lowercase"),
+            ],
+        );
+        check(
+            "dns1123Subdomain",
+            &["a", "a.b-c"],
+            &[("a..b", "a lowercase RFC 1123 subdomain"), ("a_b", "a lowercase")],
+        );
         check("dns1035Label", &["a1"], &[("1a", "a DNS-1035 label")]);
-        check("qualifiedName", &["a", "Ex.y", "example.com/A_b"], &[("", "name part must be non-empty"), ("/a", "prefix part must be"), ("a/b/c", "a qualified name must"), ("-a", "name part must consist")]);
+        check(
+            "qualifiedName",
+            &["a", "Ex.y", "example.com/A_b"],
+            &[
+                ("", "name part must be non-empty"),
+                ("/a", "prefix part must be"),
+                ("a/b/c", "a qualified name must"),
+                ("-a", "name part must consist"),
+            ],
+        );
         check("labelValue", &["", "a.B"], &[("a b", "a valid label must be")]);
-        check("portName", &["http", "a-1"], &[("1", "must contain at least one letter"), ("a--b", "must not contain consecutive"), ("-a", "must not begin or end"), ("abcdefghijklmnop", "must be no more than 15")]);
-        check("configMapKey", &["a", ".a", "a..b"], &[("", "a valid config key"), ("..", "must not be '..'"), ("..a", "must not start with")]);
+        check(
+            "portName",
+            &["http", "a-1"],
+            &[
+                ("1", "must contain at least one letter"),
+                ("a--b", "must not contain consecutive"),
+                ("-a", "must not begin or end"),
+                ("abcdefghijklmnop", "must be no more than 15"),
+            ],
+        );
+        check(
+            "configMapKey",
+            &["a", ".a", "a..b"],
+            &[("", "a valid config key"), ("..", "must not be '..'"), ("..a", "must not start with")],
+        );
         check("envVarName", &["A", "a.b-c"], &[("1", "a valid environment variable name")]);
-        check("relaxedEnvVarName", &["1 x"], &[("a=b", "a valid environment"), ("", "environment variable name must be")]);
-        check("ip", &["10.0.0.1", "::1"], &[("10.0.0.01", "must not have leading 0s"), ("x", "must be a valid IP"), ("0:0::1", "must be in canonical form (\"::1\")"), ("::ffff:1.2.3.4", "must not be an IPv4-mapped")]);
+        check(
+            "relaxedEnvVarName",
+            &["1 x"],
+            &[("a=b", "a valid environment"), ("", "environment variable name must be")],
+        );
+        check(
+            "ip",
+            &["10.0.0.1", "::1"],
+            &[
+                ("10.0.0.01", "must not have leading 0s"),
+                ("x", "must be a valid IP"),
+                ("0:0::1", "must be in canonical form (\"::1\")"),
+                ("::ffff:1.2.3.4", "must not be an IPv4-mapped"),
+            ],
+        );
         check("cidr", &["10.0.0.0/8"], &[("10.0.0.0", "must be a valid CIDR"), ("10.0.0.0/33", "must be")]);
         check("percent", &["5%"], &[("5", "a valid percent"), ("%", "a valid percent")]);
         check("pathSegment", &["system:node"], &[("a/b", "may not contain '/'"), ("..", "may not be '..'")]);

@@ -12,7 +12,8 @@ use std::time::Instant;
 static KINDS: LazyLock<BTreeMap<String, CompiledKind>> = LazyLock::new(|| {
     let table = include_bytes!("../../../python/knarr/api/_tables/types.json.zz");
     let types = Arc::new(TypeTable::load(table).unwrap());
-    let docs: BTreeMap<String, serde_json::Value> = serde_json::from_str(include_str!("../testdata/kinds.json")).unwrap();
+    let docs: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(include_str!("../testdata/kinds.json")).unwrap();
     docs.into_iter()
         .map(|(name, doc)| (name, CompiledKind::compile(&serde_json::to_vec(&doc).unwrap(), &types).unwrap()))
         .collect()
@@ -23,7 +24,8 @@ static SEEDS: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
     let verdicts: serde_json::Value = serde_json::from_str(include_str!("../testdata/verdicts.json")).unwrap();
     let good = verdicts["create"].as_array().unwrap().iter().filter(|case| case.get("object").is_some());
     good.map(|case| {
-        let key = format!("{}/{}", case["given"]["apiVersion"].as_str().unwrap(), case["given"]["kind"].as_str().unwrap());
+        let key =
+            format!("{}/{}", case["given"]["apiVersion"].as_str().unwrap(), case["given"]["kind"].as_str().unwrap());
         let mut value = json::parse(&serde_json::to_vec(&case["given"]).unwrap()).unwrap().value;
         value.as_map_mut().unwrap().retain(|k, _| k != "apiVersion" && k != "kind");
         (key, value)
@@ -43,8 +45,20 @@ fn arbitrary() -> impl Strategy<Value = Value> {
     ];
     leaf.prop_recursive(4, 24, 6, |inner| {
         let name = prop_oneof![
-            Just("name"), Just("spec"), Just("metadata"), Just("containers"), Just("ports"), Just("env"), Just("volumes"),
-            Just("resources"), Just("limits"), Just("selector"), Just("matchLabels"), Just("cpu"), Just("status"), Just("é")
+            Just("name"),
+            Just("spec"),
+            Just("metadata"),
+            Just("containers"),
+            Just("ports"),
+            Just("env"),
+            Just("volumes"),
+            Just("resources"),
+            Just("limits"),
+            Just("selector"),
+            Just("matchLabels"),
+            Just("cpu"),
+            Just("status"),
+            Just("é")
         ];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
@@ -85,7 +99,7 @@ fn text(value: &Value) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_panics_and_canonical_is_a_fixed_point(

@@ -65,7 +65,9 @@ fn admit(kind: &CompiledKind, object: &mut Value, old: Option<&Value>) -> Result
         suffix: "abcde",
     };
     let found = |read: &Read| match &read.resource[..] {
-        "namespaces" => Some(value(&serde_json::json!({"metadata": {"name": "default"}, "status": {"phase": "Active"}}))),
+        "namespaces" => {
+            Some(value(&serde_json::json!({"metadata": {"name": "default"}, "status": {"phase": "Active"}})))
+        }
         "serviceaccounts" => Some(value(&serde_json::json!({"metadata": {"name": "default"}}))),
         _ => None,
     };
@@ -96,8 +98,7 @@ fn text(value: &Value) -> String {
 }
 
 fn causes(errors: &[FieldError]) -> Vec<(String, String, String)> {
-    let mut all: Vec<_> =
-        errors.iter().map(|e| (e.reason.cause().to_string(), e.path.clone(), e.message())).collect();
+    let mut all: Vec<_> = errors.iter().map(|e| (e.reason.cause().to_string(), e.path.clone(), e.message())).collect();
     all.sort();
     // Kubernetes repeats a cause that several of its functions find; the message of the Status names it once.
     all.dedup();
@@ -173,7 +174,8 @@ fn new_objects_are_judged_as_by_kubernetes() {
         .iter()
         .filter(|case| only.as_ref().is_none_or(|only| case["name"].as_str() == Some(only)))
         .collect();
-    let wrong: Vec<_> = cases.iter().filter_map(|case| check(case, create(&kinds[&key(case)], &case["given"])).err()).collect();
+    let wrong: Vec<_> =
+        cases.iter().filter_map(|case| check(case, create(&kinds[&key(case)], &case["given"])).err()).collect();
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
@@ -220,13 +222,21 @@ fn updates_are_judged_as_by_kubernetes() {
             // What Kubernetes says of a pod's spec ends in a dump of Go structs.
             Some(_) => {
                 let cut = |all: Vec<(String, String, String)>| -> Vec<_> {
-                    all.into_iter().map(|(r, p, m)| (r, p, m.split('\n').next().unwrap_or("").to_string())).collect::<Vec<_>>()
+                    all.into_iter()
+                        .map(|(r, p, m)| (r, p, m.split('\n').next().unwrap_or("").to_string()))
+                        .collect::<Vec<_>>()
                 };
                 cut(causes(&errors)) == cut(expected_causes(case))
             }
         };
         if !agreed {
-            wrong.push(format!("{} {}\n  got  {:?}\n  want {}", key(case), case["name"], causes(&errors), case["causes"]));
+            wrong.push(format!(
+                "{} {}\n  got  {:?}\n  want {}",
+                key(case),
+                case["name"],
+                causes(&errors),
+                case["causes"]
+            ));
         }
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));

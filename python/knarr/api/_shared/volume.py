@@ -1,4 +1,6 @@
-"""Volumes: exactly one source each. Sources this level of knarr's nodes cannot mount are checked for their presence only."""
+"""Volumes: exactly one source each. Sources this level of knarr's nodes cannot mount are checked for their
+presence only.
+"""
 
 from knarr.declare import TypeRules, native_default, set_to
 from knarr.declare.json import Node, Nodes

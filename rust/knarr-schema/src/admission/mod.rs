@@ -146,7 +146,8 @@ impl Admission {
     pub fn build(docs: &[AdmissionDoc]) -> Result<Self, CompileError> {
         fn settings<T: serde::de::DeserializeOwned>(doc: &AdmissionDoc) -> Result<T, CompileError> {
             let json = if doc.settings.is_null() { serde_json::json!({}) } else { doc.settings.clone() };
-            serde_json::from_value(json).map_err(|e| CompileError::new(format!("admission/{}", doc.plugin), e.to_string()))
+            serde_json::from_value(json)
+                .map_err(|e| CompileError::new(format!("admission/{}", doc.plugin), e.to_string()))
         }
         let build = |doc: &AdmissionDoc| {
             Ok(match doc.plugin.as_str() {

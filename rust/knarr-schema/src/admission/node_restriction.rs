@@ -1,8 +1,8 @@
 //! NodeRestriction: a kubelet changes its own node, its own lease, the pods bound to it, and asks tokens for those only.
 
 use super::{AdmissionRequest, Denied, Operation, Read, Reads, found, not_found};
-use crate::rules::immutable::same;
 use crate::rules::NULL;
+use crate::rules::immutable::same;
 use knarr_value::Value;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -72,15 +72,20 @@ fn pod(request: &AdmissionRequest<'_>, node: &str, value: &Value, reads: Reads<'
     match (request.subresource, request.operation) {
         ("", Operation::Create) => mirror(request, node, value, reads),
         ("", Operation::Delete) if old_node == node => Ok(()),
-        ("", Operation::Delete) => deny(format!("node \"{node}\" can only delete pods with spec.nodeName set to itself")),
-        ("", Operation::Update) => deny(format!(
-            "unexpected operation \"UPDATE\", node \"{node}\" can only create and delete mirror pods"
-        )),
+        ("", Operation::Delete) => {
+            deny(format!("node \"{node}\" can only delete pods with spec.nodeName set to itself"))
+        }
+        ("", Operation::Update) => {
+            deny(format!("unexpected operation \"UPDATE\", node \"{node}\" can only create and delete mirror pods"))
+        }
         ("status", Operation::Update) => {
             if old_node != node {
-                return deny(format!("node \"{node}\" can only update pod status for pods with spec.nodeName set to itself"));
+                return deny(format!(
+                    "node \"{node}\" can only update pod status for pods with spec.nodeName set to itself"
+                ));
             }
-            let labels = |pod: Option<&Value>| pod.and_then(|p| p.path(&["metadata", "labels"])).unwrap_or(&NULL).clone();
+            let labels =
+                |pod: Option<&Value>| pod.and_then(|p| p.path(&["metadata", "labels"])).unwrap_or(&NULL).clone();
             if !same(&labels(Some(value)), &labels(request.old)) {
                 return deny(format!("node \"{node}\" cannot update labels through pod status"));
             }
@@ -91,9 +96,10 @@ fn pod(request: &AdmissionRequest<'_>, node: &str, value: &Value, reads: Reads<'
             Some(pod) if pod.str_at(&["spec", "nodeName"]) == node => Ok(()),
             Some(_) => deny(format!("node {node} can only evict pods with spec.nodeName set to itself")),
         },
-        (other, _) => {
-            deny(format!("unexpected pod subresource {}, only 'status' and 'eviction' are allowed", crate::error::quote(other)))
-        }
+        (other, _) => deny(format!(
+            "unexpected pod subresource {}, only 'status' and 'eviction' are allowed",
+            crate::error::quote(other)
+        )),
     }
 }
 
@@ -165,7 +171,8 @@ fn own_node(request: &AdmissionRequest<'_>, node: &str, value: &Value) -> Result
 
 /// The changed labels that are not a kubelet's to change, in order.
 fn forbidden_labels(new: &Value, old: &Value) -> String {
-    let labels = |value: &'_ Value| value.path(&["metadata", "labels"]).and_then(Value::as_map).cloned().unwrap_or_default();
+    let labels =
+        |value: &'_ Value| value.path(&["metadata", "labels"]).and_then(Value::as_map).cloned().unwrap_or_default();
     let (new, old) = (labels(new), labels(old));
     let mut bad = BTreeSet::new();
     for (key, _) in new.iter().chain(old.iter()) {

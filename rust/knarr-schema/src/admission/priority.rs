@@ -51,9 +51,9 @@ impl Priority {
             return Ok(());
         }
         let class = pod.str_at(&["spec", "priorityClassName"]).to_string();
-        let (priority, policy) = self.resolve(&class, reads).ok_or_else(|| {
-            request.forbidden(pod, format!("no PriorityClass with name {class} was found"))
-        })?;
+        let (priority, policy) = self
+            .resolve(&class, reads)
+            .ok_or_else(|| request.forbidden(pod, format!("no PriorityClass with name {class} was found")))?;
         if let Some(given) = pod.path(&["spec", "priority"]).and_then(Value::as_i64) {
             if given != priority {
                 let why = format!(

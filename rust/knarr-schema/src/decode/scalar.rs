@@ -78,7 +78,9 @@ fn bytes(text: &str) -> Result<Value, String> {
         Ok(decoded) => Ok(Value::Str(Str::from(BASE64.encode(decoded)))),
         Err(error) => {
             let offset = match error {
-                base64::DecodeError::InvalidByte(offset, _) | base64::DecodeError::InvalidLastSymbol(offset, _) => offset,
+                base64::DecodeError::InvalidByte(offset, _) | base64::DecodeError::InvalidLastSymbol(offset, _) => {
+                    offset
+                }
                 base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => given.len() / 4 * 4,
             };
             Err(format!("illegal base64 data at input byte {offset}"))

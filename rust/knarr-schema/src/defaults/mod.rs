@@ -39,13 +39,30 @@ enum Nesting {
 #[derive(Debug)]
 enum DefaultNode {
     /// A constant where nothing stands.
-    Set { path: Vec<Str>, value: Value, when: Option<Condition>, zero: bool, make: bool },
+    Set {
+        path: Vec<Str>,
+        value: Value,
+        when: Option<Condition>,
+        zero: bool,
+        make: bool,
+    },
     /// The value of another field where nothing stands.
-    Copy { path: Vec<Str>, from: Vec<Str>, when: Option<Condition>, zero: bool },
+    Copy {
+        path: Vec<Str>,
+        from: Vec<Str>,
+        when: Option<Condition>,
+        zero: bool,
+    },
     /// Removes a field.
-    Clear { path: Vec<Str>, when: Option<Condition> },
+    Clear {
+        path: Vec<Str>,
+        when: Option<Condition>,
+    },
     /// Defaults for each item of a list.
-    Each { path: Vec<Str>, nodes: Vec<DefaultNode> },
+    Each {
+        path: Vec<Str>,
+        nodes: Vec<DefaultNode>,
+    },
     Native(Native),
 }
 
@@ -91,7 +108,6 @@ impl DefaultNode {
         })
     }
 
-    /// Whether a field may have been added at the top of `map`, so that it must be sorted.
     fn run(&self, map: &mut Value) {
         match self {
             DefaultNode::Set { path, value, when, zero, make } => {
@@ -183,27 +199,22 @@ impl Defaults {
         Ok(Self { types: built })
     }
 
-    pub fn run(&self, types: &TypeTable, id: TypeId, value: &mut Value) {
+    /// Fields are added at the end; the caller puts them into the table's order.
+    pub fn run(&self, id: TypeId, value: &mut Value) {
         let Some(of) = self.types.get(&id.0) else { return };
         if value.as_map().is_none() {
             return;
         }
-        let before = value.as_map().map_or(0, Map::len);
         for node in &of.nodes {
             node.run(value);
         }
         for (name, nesting, child) in &of.children {
             let Some(found) = value.get_mut(name) else { continue };
             match (nesting, found) {
-                (Nesting::One, found) => self.run(types, *child, found),
-                (Nesting::List, Value::List(items)) => items.iter_mut().for_each(|item| self.run(types, *child, item)),
-                (Nesting::Map, Value::Map(map)) => map.iter_mut().for_each(|(_, item)| self.run(types, *child, item)),
+                (Nesting::One, found) => self.run(*child, found),
+                (Nesting::List, Value::List(items)) => items.iter_mut().for_each(|item| self.run(*child, item)),
+                (Nesting::Map, Value::Map(map)) => map.iter_mut().for_each(|(_, item)| self.run(*child, item)),
                 _ => {}
-            }
-        }
-        if let Some(map) = value.as_map_mut() {
-            if map.len() != before {
-                crate::decode::sort_fields(types.get(id), map);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Defaults no declaration can say: what depends on an image's tag, on sums, or on the keys of a map.
 
 use crate::error::CompileError;
-use crate::rules::{read, NULL};
+use crate::rules::{NULL, read};
 use knarr_value::{Map, Str, Value};
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -134,7 +134,8 @@ fn pod_level_requests(pod: &mut Value) {
         Some(limits) if !limits.is_empty() => limits.clone(),
         _ => return,
     };
-    let mut requests = pod.path(&["spec", "resources", "requests"]).and_then(Value::as_map).cloned().unwrap_or_default();
+    let mut requests =
+        pod.path(&["spec", "resources", "requests"]).and_then(Value::as_map).cloned().unwrap_or_default();
     let supported = |key: &str| key == "cpu" || key == "memory" || key.starts_with("hugepages-");
     for (key, sum) in crate::prepare::qos::sum_of_requests(pod) {
         if supported(&key) && !key.starts_with("hugepages-") && !requests.contains_key(&key) {
@@ -158,7 +159,8 @@ fn host_network_ports(container: &mut Value) {
         let number = port.get("containerPort").unwrap_or(&NULL).clone();
         let Some(port) = port.as_map_mut() else { continue };
         if port.get("hostPort").is_none_or(|v| v.is_zero() || v.is_null()) && !number.is_zero() && !number.is_null() {
-            let mut entries: Vec<(Str, Value)> = std::mem::take(port).into_iter().filter(|(k, _)| k != "hostPort").collect();
+            let mut entries: Vec<(Str, Value)> =
+                std::mem::take(port).into_iter().filter(|(k, _)| k != "hostPort").collect();
             let place = entries.iter().position(|(k, _)| k != "name").unwrap_or(entries.len());
             entries.insert(place, ("hostPort".into(), number));
             *port = entries.into_iter().collect();

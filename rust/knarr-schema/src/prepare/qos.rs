@@ -21,9 +21,8 @@ pub fn class(pod: &Value) -> &'static str {
     let mut requests: BTreeMap<Str, Quantity> = BTreeMap::new();
     let mut limits: BTreeMap<Str, Quantity> = BTreeMap::new();
     let mut guaranteed = true;
-    let whole = pod.get("spec").filter(|spec| {
-        amounts(spec, "requests").chain(amounts(spec, "limits")).next().is_some()
-    });
+    let whole =
+        pod.get("spec").filter(|spec| amounts(spec, "requests").chain(amounts(spec, "limits")).next().is_some());
     let holders: Vec<&Value> = match whole {
         Some(spec) => vec![spec],
         None => containers(pod, "containers").iter().chain(containers(pod, "initContainers")).collect(),

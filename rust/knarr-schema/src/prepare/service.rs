@@ -1,8 +1,8 @@
 //! A Service before it is validated: its two address fields agree, what was allocated stays, what another type had goes.
 
 use super::put;
-use crate::rules::immutable::same;
 use crate::rules::NULL;
+use crate::rules::immutable::same;
 use knarr_value::Value;
 
 /// What belongs to the old type goes, unless the client changed it.
@@ -112,7 +112,8 @@ fn keep_allocated(service: &mut Value, old: &Value) {
             if port.get("nodePort").and_then(Value::as_i64).unwrap_or(0) != 0 {
                 continue;
             }
-            let twin = olds.iter().find(|o| o.get("port") == port.get("port") && o.get("protocol") == port.get("protocol"));
+            let twin =
+                olds.iter().find(|o| o.get("port") == port.get("port") && o.get("protocol") == port.get("protocol"));
             let number = twin.and_then(|twin| twin.get("nodePort")).and_then(Value::as_i64);
             if let (Some(number), Some(port)) = (number.filter(|n| !given.contains(n)), port.as_map_mut()) {
                 port.insert("nodePort", number);

@@ -55,7 +55,9 @@ pub fn same(a: &Value, b: &Value) -> bool {
 fn same_in(a: &Value, b: &Value, quantities: bool) -> bool {
     match (a, b) {
         (Value::Map(a), Value::Map(b)) => same_map(a, b, quantities),
-        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_in(a, b, quantities)),
+        (Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_in(a, b, quantities))
+        }
         (Value::Str(x), Value::Str(y)) if quantities && x != y => {
             matches!((Quantity::parse(x), Quantity::parse(y)), (Ok(x), Ok(y)) if x == y)
         }
@@ -74,13 +76,23 @@ fn same_map(a: &Map, b: &Map, quantities: bool) -> bool {
             None => matches!(value, Value::Null) || matches!(value, Value::List(l) if l.is_empty()),
         }
     };
-    a.iter().all(|(key, value)| one(key, value, b)) && b.iter().all(|(key, value)| a.contains_key(key) || one(key, value, a))
+    a.iter().all(|(key, value)| one(key, value, b))
+        && b.iter().all(|(key, value)| a.contains_key(key) || one(key, value, a))
 }
 
 /// The fields of Kubernetes that hold quantities, or maps of them.
 fn holds_quantities(field: &str) -> bool {
     matches!(
         field,
-        "requests" | "limits" | "capacity" | "allocatable" | "overhead" | "sizeLimit" | "divisor" | "hard" | "used" | "allocatedResources"
+        "requests"
+            | "limits"
+            | "capacity"
+            | "allocatable"
+            | "overhead"
+            | "sizeLimit"
+            | "divisor"
+            | "hard"
+            | "used"
+            | "allocatedResources"
     )
 }

@@ -14,7 +14,10 @@ const ANNOTATIONS_MAX: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub enum Meta {
-    Create { name: Format, namespaced: bool },
+    Create {
+        name: Format,
+        namespaced: bool,
+    },
     Update,
     /// Labels and annotations only.
     Template,
@@ -204,7 +207,11 @@ fn update(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     }
     let generation = scope.get("generation").as_i64().unwrap_or(0);
     if generation < old("generation").as_i64().unwrap_or(0) {
-        errors.push(FieldError::invalid(scope.path.child("generation"), Value::Int(generation), "must not be decremented"));
+        errors.push(FieldError::invalid(
+            scope.path.child("generation"),
+            Value::Int(generation),
+            "must not be decremented",
+        ));
     }
     let fixed = ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
     for field in fixed {

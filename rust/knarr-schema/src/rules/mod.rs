@@ -166,8 +166,10 @@ impl<'d> Builder<'d> {
         if let Some(known) = self.names.iter().position(|n| *n == name) {
             return Ok(GroupId(known));
         }
-        let (name, _) =
-            self.docs.get_key_value(name).ok_or_else(|| CompileError::new("rules", format!("no group is called {name}")))?;
+        let (name, _) = self
+            .docs
+            .get_key_value(name)
+            .ok_or_else(|| CompileError::new("rules", format!("no group is called {name}")))?;
         self.names.push(name);
         Ok(GroupId(self.names.len() - 1))
     }

@@ -1,5 +1,7 @@
 """Event: something that happened to an object; the stored form of events.k8s.io too."""
 
+from dataclasses import replace
+
 from knarr.declare import NAME, Column, Kind, Selectable
 from knarr.declare.rules import native
 
@@ -76,6 +78,6 @@ KIND = Kind(
             priority=1,
         ),
         Column("Count", "The number of times this event has occurred.", cell="event.count", priority=1),
-        NAME,
+        replace(NAME, priority=1),
     ),
 )

@@ -32,7 +32,9 @@ KIND = Kind(
     type="io.k8s.api.core.v1.Node",
     namespaced=False,
     short=("no",),
-    description="Node is a worker node in Kubernetes. Each node will have a unique identifier in the cache (i.e. in etcd).",
+    description=(
+        "Node is a worker node in Kubernetes. Each node will have a unique identifier in the cache (i.e. in etcd)."
+    ),
     types=(
         TypeRules(
             "NodeStatus.default",

@@ -43,7 +43,10 @@ KIND = Kind(
     type="io.k8s.api.core.v1.Pod",
     short=("po",),
     categories=("all",),
-    description="Pod is a collection of containers that can run on a host. This resource is created by clients and scheduled onto hosts.",
+    description=(
+        "Pod is a collection of containers that can run on a host. This resource is created by clients "
+        "and scheduled onto hosts."
+    ),
     defaults=(
         native_default("requestsFromLimits"),
         native_default("podLevelRequests"),

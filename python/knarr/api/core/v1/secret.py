@@ -15,7 +15,10 @@ KIND = Kind(
     kind="Secret",
     plural="secrets",
     type="io.k8s.api.core.v1.Secret",
-    description="Secret holds secret data of a certain type. The total bytes of the values in the Data field must be less than MaxSecretSize bytes.",
+    description=(
+        "Secret holds secret data of a certain type. The total bytes of the values in the Data field "
+        "must be less than MaxSecretSize bytes."
+    ),
     defaults=(set_to("type", "Opaque"),),
     create=(meta_create(), *_RULES),
     update=(meta_update(), at("type", immutable()), native("dataImmutable"), *_RULES),

@@ -182,8 +182,10 @@ KIND = Kind(
     short=("svc",),
     categories=("all",),
     description=(
-        "Service is a named abstraction of software service (for example, mysql) consisting of local port (for example 3306) that"
-        " the proxy listens on, and the selector that determines which pods will answer requests sent through the proxy."
+        "Service is a named abstraction of software service (for example, mysql) consisting of local "
+        "port (for example 3306) that"
+        " the proxy listens on, and the selector that determines which pods will answer requests sent "
+        "through the proxy."
     ),
     types=(SERVICE_SPEC,),
     create=(meta_create("dns1035Label"), at("spec", apply("ServiceSpec"))),

@@ -41,7 +41,10 @@ KIND = Kind(
     kind="EndpointSlice",
     plural="endpointslices",
     type="io.k8s.api.discovery.v1.EndpointSlice",
-    description="EndpointSlice represents a set of service endpoints. Most EndpointSlices are created by the EndpointSlice controller.",
+    description=(
+        "EndpointSlice represents a set of service endpoints. Most EndpointSlices are created by the "
+        "EndpointSlice controller."
+    ),
     types=(
         TypeRules(
             "discovery.EndpointPort.default",

@@ -1,5 +1,7 @@
 """Event in the form of events.k8s.io: another view of what core v1 stores."""
 
+from dataclasses import replace
+
 from knarr.declare import NAME, Column, Kind, Selectable, Storage
 from knarr.declare.rules import native
 
@@ -12,7 +14,9 @@ KIND = Kind(
     plural="events",
     type="io.k8s.api.events.v1.Event",
     short=("ev",),
-    description="Event is a report of an event somewhere in the cluster. It generally denotes some state change in the system.",
+    description=(
+        "Event is a report of an event somewhere in the cluster. It generally denotes some state change in the system."
+    ),
     create=_RULES,
     update=_RULES,
     selectable=(
@@ -82,6 +86,6 @@ KIND = Kind(
             priority=1,
         ),
         Column("Count", "The number of times this event has occurred.", cell="event.count", priority=1),
-        NAME,
+        replace(NAME, priority=1),
     ),
 )

@@ -24,7 +24,10 @@ KIND = Kind(
     plural="clusterroles",
     type="io.k8s.api.rbac.v1.ClusterRole",
     namespaced=False,
-    description="ClusterRole is a cluster level, logical grouping of PolicyRules that can be referenced as a unit by a RoleBinding or ClusterRoleBinding.",
+    description=(
+        "ClusterRole is a cluster level, logical grouping of PolicyRules that can be referenced as a "
+        "unit by a RoleBinding or ClusterRoleBinding."
+    ),
     types=(CLUSTER_RULE,),
     create=(meta_create("pathSegment", namespaced=False), at("rules[*]", apply("PolicyRule.cluster")), _AGGREGATION),
     update=(meta_update(), at("rules[*]", apply("PolicyRule.cluster")), _AGGREGATION),

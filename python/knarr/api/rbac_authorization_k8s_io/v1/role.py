@@ -12,7 +12,9 @@ KIND = Kind(
     plural="roles",
     type="io.k8s.api.rbac.v1.Role",
     namespaced=True,
-    description="Role is a namespaced, logical grouping of PolicyRules that can be referenced as a unit by a RoleBinding.",
+    description=(
+        "Role is a namespaced, logical grouping of PolicyRules that can be referenced as a unit by a RoleBinding."
+    ),
     types=(NAMESPACED_RULE,),
     create=(meta_create("pathSegment"), at("rules[*]", apply("PolicyRule.namespaced"))),
     update=(meta_update(), at("rules[*]", apply("PolicyRule.namespaced"))),

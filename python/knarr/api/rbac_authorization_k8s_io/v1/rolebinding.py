@@ -14,7 +14,10 @@ KIND = Kind(
     plural="rolebindings",
     type="io.k8s.api.rbac.v1.RoleBinding",
     namespaced=True,
-    description="RoleBinding references a role, but does not contain it. It can reference a Role in the same namespace or a ClusterRole in the global namespace.",
+    description=(
+        "RoleBinding references a role, but does not contain it. It can reference a Role in the same "
+        "namespace or a ClusterRole in the global namespace."
+    ),
     defaults=(set_to("roleRef.apiGroup", "rbac.authorization.k8s.io", zero=True),),
     types=(SUBJECT,),
     create=(meta_create("pathSegment"), *_RULES),

@@ -20,7 +20,8 @@ pub fn sleep_seconds(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     let mut frame: Option<&Frame<'_>> = Some(scope.frame);
     let mut grace = None;
     while let Some(at) = frame {
-        grace = grace.or_else(|| at.value.get("containers").and(at.value.get("terminationGracePeriodSeconds")?.as_i64()));
+        grace =
+            grace.or_else(|| at.value.get("containers").and(at.value.get("terminationGracePeriodSeconds")?.as_i64()));
         frame = at.parent;
     }
     let Some(grace) = grace else { return };

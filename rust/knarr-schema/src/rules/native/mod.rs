@@ -103,7 +103,8 @@ impl Native {
         }
         let doc: Doc = super::read(at, doc)?;
         let found = ALL.iter().find(|(name, _)| *name == doc.name);
-        let (name, run) = found.ok_or_else(|| CompileError::new(at, format!("no native rule is called {}", doc.name)))?;
+        let (name, run) =
+            found.ok_or_else(|| CompileError::new(at, format!("no native rule is called {}", doc.name)))?;
         Ok(Self { name, run: *run })
     }
 

@@ -16,7 +16,8 @@ pub fn searches(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     let list = scope.value.as_list().unwrap_or(&[]);
     let length: usize = list.iter().map(|s| s.as_str().map_or(0, str::len) + 1).sum();
     if length > SEARCH_LIST_MAX + 1 {
-        let detail = format!("must not have more than {SEARCH_LIST_MAX} characters (including spaces) in the search list");
+        let detail =
+            format!("must not have more than {SEARCH_LIST_MAX} characters (including spaces) in the search list");
         errors.push(FieldError::invalid(scope.path.text(), scope.value.clone(), detail));
     }
     for (index, search) in list.iter().enumerate() {

@@ -68,7 +68,8 @@ fn field(scope: &Scope<'_>, expressions: &[&str], errors: &mut Vec<FieldError>) 
         return;
     }
     let place = scope.path.child("fieldPath");
-    let convert = |what: String| FieldError::invalid(place.clone(), path, format!("error converting fieldPath: {what}"));
+    let convert =
+        |what: String| FieldError::invalid(place.clone(), path, format!("error converting fieldPath: {what}"));
     if version != "v1" {
         errors.push(convert(format!("unsupported pod version: {version}")));
         return;

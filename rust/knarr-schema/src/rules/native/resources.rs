@@ -23,8 +23,16 @@ fn is_standard(name: &str) -> bool {
 
 /// Counted things: quotas, and what has a domain of its own.
 fn is_integer(name: &str) -> bool {
-    matches!(name, "pods" | "services" | "replicationcontrollers" | "resourcequotas" | "secrets" | "configmaps" | "persistentvolumeclaims")
-        || is_extended(name)
+    matches!(
+        name,
+        "pods"
+            | "services"
+            | "replicationcontrollers"
+            | "resourcequotas"
+            | "secrets"
+            | "configmaps"
+            | "persistentvolumeclaims"
+    ) || is_extended(name)
 }
 
 fn is_extended(name: &str) -> bool {
@@ -57,7 +65,11 @@ fn base_name(name: &str, path: &str, errors: &mut Vec<FieldError>) -> bool {
     if errors.len() > before {
         return false;
     }
-    if !name.contains('/') && !is_standard(name) && !is_integer(name) && !matches!(name, "storage" | "requests.cpu" | "requests.memory" | "limits.cpu" | "limits.memory") {
+    if !name.contains('/')
+        && !is_standard(name)
+        && !is_integer(name)
+        && !matches!(name, "storage" | "requests.cpu" | "requests.memory" | "limits.cpu" | "limits.memory")
+    {
         errors.push(FieldError::invalid(path, name, "must be a standard resource type or fully qualified"));
     }
     errors.len() == before
@@ -104,7 +116,11 @@ fn huge(name: &str, value: &Value, path: String, errors: &mut Vec<FieldError>) {
     let (size, total) = (size.as_bytes_ceil(), amount.as_bytes_ceil());
     if size <= 0 || total % size != 0 {
         let text = amount.canonical();
-        errors.push(FieldError::invalid(path, text.clone(), format!("{text} is not positive integer multiple of {name}")));
+        errors.push(FieldError::invalid(
+            path,
+            text.clone(),
+            format!("{text} is not positive integer multiple of {name}"),
+        ));
     }
 }
 

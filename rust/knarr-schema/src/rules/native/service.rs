@@ -160,7 +160,8 @@ pub fn external_name(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
 /// At the ports: no two with the same protocol and number. Shown as Go's internal struct, of which only the key is set.
 pub fn port_twice(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     let ports = scope.value.as_list().unwrap_or(&[]);
-    let key = |port: &Value| (text(port, "protocol").to_string(), port.get("port").and_then(Value::as_i64).unwrap_or(0));
+    let key =
+        |port: &Value| (text(port, "protocol").to_string(), port.get("port").and_then(Value::as_i64).unwrap_or(0));
     for (index, port) in ports.iter().enumerate() {
         if !ports[..index].iter().any(|other| key(other) == key(port)) {
             continue;

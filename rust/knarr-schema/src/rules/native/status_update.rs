@@ -36,9 +36,11 @@ pub fn run(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     if text(now, "qosClass") != text(was, "qosClass") {
         errors.push(FieldError::invalid(path.child("qosClass"), text(now, "qosClass"), "field is immutable"));
     }
-    for (field, kind) in
-        [("containerStatuses", Kind::Main), ("initContainerStatuses", Kind::Init), ("ephemeralContainerStatuses", Kind::Ephemeral)]
-    {
+    for (field, kind) in [
+        ("containerStatuses", Kind::Main),
+        ("initContainerStatuses", Kind::Init),
+        ("ephemeralContainerStatuses", Kind::Ephemeral),
+    ] {
         let place = path.field(field);
         for (index, was) in list(was, field).iter().enumerate() {
             let Some(ended) = was.path(&["state", "terminated"]) else { continue };
@@ -83,7 +85,13 @@ fn may_restart(spec: &Value, name: &str, code: i64, kind: Kind) -> bool {
 }
 
 /// One address per family, the first being the single one.
-fn addresses(status: &Value, list_field: &str, single: &str, path: &crate::path::Path<'_>, errors: &mut Vec<FieldError>) {
+fn addresses(
+    status: &Value,
+    list_field: &str,
+    single: &str,
+    path: &crate::path::Path<'_>,
+    errors: &mut Vec<FieldError>,
+) {
     let ips: Vec<&str> = list(status, list_field).iter().map(|ip| text(ip, "ip")).collect();
     let place = path.field(list_field);
     let before = errors.len();

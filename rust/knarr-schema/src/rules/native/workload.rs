@@ -90,7 +90,10 @@ pub fn strategy_type(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     let update = match scope.get("rollingUpdate") {
         Value::Map(_) => {
             let mut inner = knarr_value::Map::new();
-            inner.insert("MaxUnavailable", scope.get("rollingUpdate").get("maxUnavailable").cloned().unwrap_or(Value::Int(0)));
+            inner.insert(
+                "MaxUnavailable",
+                scope.get("rollingUpdate").get("maxUnavailable").cloned().unwrap_or(Value::Int(0)),
+            );
             inner.insert("MaxSurge", scope.get("rollingUpdate").get("maxSurge").cloned().unwrap_or(Value::Int(0)));
             Value::Map(inner)
         }
