@@ -117,7 +117,9 @@ async fn create_instead(
             ownership::update(types, id, None, value, &manager, machinery.clock.wall())
         }
         Source::Patch(patch) if patch.is_apply() => {
-            let value = patch.applied(machinery, request, &Value::default(), options, warnings)?;
+            let mut value = patch.applied(machinery, request, &Value::default(), options, warnings)?;
+            meta::ensure_namespace(entry, &request.namespace, &mut value)?;
+            meta::check_name(&value, &request.name)?;
             let uid = meta::text(&value, "uid");
             if !uid.is_empty() {
                 return Err(Status::conflict(
