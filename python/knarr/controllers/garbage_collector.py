@@ -12,7 +12,9 @@ names where its owner must be. Three questions on an object, in order:
                                                         deleted in the foreground: delete (in the foreground if it has
                                                         dependents); all are gone: delete
 
-Keys are `resource|namespace/name/uid`, and `owner|apiVersion|kind|namespace/name/uid` for an owner that a dependent left. An object that is gone is a key too: its dependents are looked at then.
+Keys are `resource|namespace/name/uid`, and
+`owner|apiVersion|kind|namespace/name/uid` for an owner that a dependent left. An object that is gone is a key too:
+its dependents are looked at then.
 Source: kubernetes `pkg/controller/garbagecollector/garbagecollector.go`.
 """
 
@@ -83,8 +85,7 @@ def _dependents(views: Views, uid: str) -> list[Found]:
 
 def _judge(views: Views, plan: Plan, found: Found, gone: str = "") -> None:
     """An object that is not being deleted and has owners. gone: the uid of one whose deletion was seen. Any other
-    that no view
-    knows may be newer than the view: the server is asked before anything is deleted on its account."""
+    that no view knows may be newer than the view: the server is asked before anything is deleted on its account."""
     row = found.row
     if row.deleted is not None:
         return

@@ -212,7 +212,9 @@ impl Projection {
                         let range = at.skip()?;
                         object = Some((self.draft(lines, &mut ahead), range));
                     }
-                    _ => drop(at.skip()?),
+                    _ => {
+                        at.skip()?;
+                    }
                 }
                 Ok(())
             })?;

@@ -1,4 +1,5 @@
-"""HttpClient and Informer against a server on loopback that misbehaves as told: what is sent, what is raised, what is resumed."""
+"""HttpClient and Informer against a server on loopback that misbehaves as told: what is sent, what is raised, what
+is resumed."""
 
 from __future__ import annotations
 
@@ -114,6 +115,7 @@ async def test_an_informer_pages_follows_resumes_and_lists_again_when_expired(mo
     monkeypatch.setattr("knarr.client.informer._BACKOFF_FIRST", 0.01)
     requests: list[dict[str, str]] = []
     lists, watches = 0, 0
+    third = asyncio.Event()
 
     async def handler(request: web.Request) -> web.StreamResponse:
         nonlocal lists, watches
@@ -145,6 +147,7 @@ async def test_an_informer_pages_follows_resumes_and_lists_again_when_expired(mo
             gone = {"kind": "Status", "code": 410, "reason": "Expired"}
             await answer.write(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
         else:
+            third.set()
             await asyncio.sleep(60)
         return answer
 
@@ -155,8 +158,7 @@ async def test_an_informer_pages_follows_resumes_and_lists_again_when_expired(mo
         monkeypatch.setattr(informer, "_backoff", 0.01)
         running = asyncio.create_task(informer.run())
         async with asyncio.timeout(10):
-            while watches < 3:
-                await asyncio.sleep(0.02)
+            await third.wait()
         running.cancel()
     assert requests[0]["resourceVersion"] == "0" and requests[1]["continue"] == "more"
     assert [r["resourceVersion"] for r in requests if "watch" in r] == ["10", "20", "90"]
@@ -190,5 +192,5 @@ def test_importing_the_client_imports_nothing_heavy() -> None:
     import sys
 
     code = "import sys, knarr.client; print([m for m in ('aiohttp', 'knarr._core', 'uvloop') if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(Path(__file__).parents[3] / "python")})  # fmt: skip
+    result = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(Path(__file__).parents[3] / "python")})  # fmt: skip # noqa: E501
     assert result.stdout.strip() == "[]"

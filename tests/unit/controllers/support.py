@@ -1,6 +1,7 @@
 """A cluster of plain dicts with the controllers' views over it: what a plan writes is done to the dicts and fed back.
 
-It does what a server does as far as the controllers can tell: uids, revisions, preconditions, generations, finalizers, merge and
+It does what a server does as far as the controllers can tell: uids, revisions, preconditions, generations,
+finalizers, merge and
 strategic patches of the shapes that plans use.
 """
 
@@ -95,7 +96,8 @@ class World:
         return plan
 
     def settle(self, rounds: int = 200) -> int:
-        """Work off all keys until nothing is told any more; the number of writes planned. Raises when it does not end."""
+        """Work off all keys until nothing is told any more; the number of writes planned. Raises when it does not
+        end."""
         writes = 0
         for _ in range(rounds):
             keys = self.told()

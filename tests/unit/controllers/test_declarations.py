@@ -20,7 +20,8 @@ def test_every_module_is_listed_and_every_name_is_a_module() -> None:
 
 
 def test_no_two_controllers_own_one_field() -> None:
-    """Fields under a common prefix count as one: `status` and `status.conditions` of one resource would be a conflict."""
+    """Fields under a common prefix count as one: `status` and `status.conditions` of one resource would be a
+    conflict."""
     owners: list[tuple[str, str, str]] = []
     for controller in load():
         for write in controller.writes:

@@ -252,10 +252,10 @@ def test_the_garbage_collector_table() -> None:
         ({"pods": [p(owner("r"))], "replicasets": [meta("r")]}, "pods|n/p/p", []),
         ({"pods": [p(owner("r"))]}, "pods|n/p/p", [absent, ("delete", "p", "Background")]),
         ({"pods": [p(owner("r"))]}, "replicasets.apps|n/r/r", [("delete", "p", "Background")]),
-        ({"pods": [p(owner("r"), owner("q"))], "replicasets": [meta("q")]}, "replicasets.apps|n/r/r", [("patch", "p", kept)]),
-        ({"pods": [p(owner("r"))], "replicasets": [meta("r", "other")]}, "pods|n/p/p", [absent, ("delete", "p", "Background")]),
+        ({"pods": [p(owner("r"), owner("q"))], "replicasets": [meta("q")]}, "replicasets.apps|n/r/r", [("patch", "p", kept)]),  # noqa: E501
+        ({"pods": [p(owner("r"))], "replicasets": [meta("r", "other")]}, "pods|n/p/p", [absent, ("delete", "p", "Background")]),  # noqa: E501
         ({"pods": [p(owner("x", "Thing", "a/v1"))]}, "pods|n/p/p", []),
-        ({"replicasets": [meta("r", **ending)], "pods": [p(block)]}, "replicasets.apps|n/r/r", [("delete", "p", "Background")]),
+        ({"replicasets": [meta("r", **ending)], "pods": [p(block)]}, "replicasets.apps|n/r/r", [("delete", "p", "Background")]),  # noqa: E501
         (
             {"replicasets": [meta("r", **ending)]},
             "owner|apps/v1|ReplicaSet|n/r/r",

@@ -1,6 +1,7 @@
 """The controllers against a real server: kube-apiserver, or knarr's own.
 
-KNARR_TEST_SERVER names a kubeconfig of an administrator; no other controller may run there. Pods need no node: the test is the
+KNARR_TEST_SERVER names a kubeconfig of an administrator; no other controller may run there. Pods need no node: the
+test is the
 kubelet, and says in their status what one would.
 """
 
@@ -11,6 +12,7 @@ import contextlib
 import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from knarr.client import AlreadyExists, Conflict, HttpClient, NotFound, Object, Resource, load_kubeconfig
@@ -51,8 +53,7 @@ async def cluster(tmp_path: os.PathLike[str]) -> AsyncIterator[tuple[HttpClient,
         with contextlib.suppress(AlreadyExists):
             await client.create(CLUSTER_ROLES if made["kind"] == "ClusterRole" else BINDINGS, made)
     ca = os.path.join(tmp_path, "ca.crt")
-    with open(ca, "w", encoding="ascii") as file:
-        file.write("the root")
+    Path(ca).write_text("the root", encoding="ascii")  # noqa: ASYNC240
     stop, ready = asyncio.Event(), asyncio.Event()
     config = RunConfig(kubeconfig=SERVER, root_ca=ca, on_ready=ready.set, settings={"node_grace_seconds": 2.0})
     serving = asyncio.create_task(serve(config, stop))

@@ -45,7 +45,8 @@ class To:
     """How a change becomes keys `namespace/name`.
 
     own: the object's key; own-uid: `namespace/name/uid`; owners-left:
-    `owner|apiVersion|kind|namespace/name/uid` of the owners it had, when it is gone or they changed; namespace: `/its-namespace`; controller: the key of its
+    `owner|apiVersion|kind|namespace/name/uid` of the owners it had, when it is gone or they changed; namespace:
+    `/its-namespace`; controller: the key of its
     controller of kind `argument`; label: `namespace/<value of the label argument>`; field: `/<text of the field
     argument>`; selected-by-map and selected-by-selector: the objects of `by` whose field `argument` selects its
     labels (the latter only while it has no controller); every: each object of `by` (for rare changes that concern

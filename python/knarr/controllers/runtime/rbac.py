@@ -1,8 +1,8 @@
 """The ClusterRole of each controller, computed from its declaration: what it writes, the events it records, and
 nothing else.
 
-`python -m knarr.controllers.runtime.rbac` writes the committed table, `../roles.json`, which the server's bootstrap takes in;
-`--check` compares.
+`python -m knarr.controllers.runtime.rbac` writes the committed table, `../roles.json`, which the server's
+bootstrap takes in; `--check` compares.
 
 Reads go through the process's shared informers, with the process's own rights, so a controller's role has no list or
 watch.
@@ -26,8 +26,8 @@ _EVENTS: dict[str, list[str]] = {
 
 
 def roles(controllers: Iterable[Controller], prefix: str = "system:controller:") -> list[dict[str, Any]]:
-    """ClusterRole and ClusterRoleBinding objects, in order of name. prefix: another one beside a stock control plane, which
-    keeps its own roles (they say `update` where these say `patch`)."""
+    """ClusterRole and ClusterRoleBinding objects, in order of name. prefix: another one beside a stock control
+    plane, which keeps its own roles (they say `update` where these say `patch`)."""
     made: list[dict[str, Any]] = []
     for controller in sorted(controllers, key=lambda c: c.account):
         name = f"{prefix}{controller.account}"
