@@ -45,8 +45,8 @@ fn create(kind: &CompiledKind, given: &serde_json::Value) -> Result<Value, Verdi
     }
     let mut object = decoded.value;
     kind.default(&mut object);
-    kind.prepare_create(&mut object);
     admit(kind, &mut object, None)?;
+    kind.prepare_create(&mut object);
     let errors = kind.validate_create(&object);
     if errors.is_empty() { Ok(object) } else { Err(Verdict::Causes(errors)) }
 }
@@ -214,8 +214,8 @@ fn updates_are_judged_as_by_kubernetes() {
         };
         let (old, mut new) = (plain("given"), plain("new"));
         kind.default(&mut new);
-        kind.prepare_update(&mut new, &old, Subresource::None);
         admit(kind, &mut new, Some(&old)).unwrap();
+        kind.prepare_update(&mut new, &old, Subresource::None);
         let errors = kind.validate_update(&new, &old, Subresource::None);
         let agreed = match case.get("causes") {
             None => errors.is_empty() && same_object(&new, case),
