@@ -240,7 +240,8 @@ impl Maintenance {
                 self.propose(&Command::Compact { space, revision });
             }
         }
-        for lease in self.shared.lessor.lock().expired(now) {
+        let expired = self.shared.lessor.lock().expired(now);
+        for lease in expired {
             self.propose(&Command::LeaseRevoke { lease });
             self.shared.lessor.lock().forget(lease);
         }

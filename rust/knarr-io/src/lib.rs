@@ -4,8 +4,10 @@
 
 mod clock;
 mod disk;
+pub mod dns;
 mod driver;
 mod rng;
+pub mod scheduler;
 mod store;
 
 pub use clock::SystemClock;
