@@ -52,6 +52,7 @@ class Pleg:
         self._workers, self._orphan = workers, orphan
         self._events = False
         self._unknown: dict[str, None] = {}
+        self._missed = False
 
     async def snapshot(self) -> dict[str, tuple[list[Sandbox], list[Container]]]:
         """By pod uid, everything of ours in full. Raises RuntimeCallError."""
@@ -87,7 +88,9 @@ class Pleg:
                 return
             except RuntimeCallError as error:
                 self._events = False
+                # Until the next look at everything, `run_lists` lists each second: what ended meanwhile was not told.
                 log.info("events interrupted: error=%s", error)
+                self._missed = True
                 await asyncio.sleep(backoff.next())
 
     async def _ended(self, container_id: str) -> None:
@@ -132,10 +135,18 @@ class Pleg:
                 return
             await asyncio.sleep(delay)
 
+    async def _pause(self) -> None:
+        """A whole period, cut short when events were missed."""
+        for _ in range(int(LIST_SECONDS / LIST_SECONDS_WITHOUT_EVENTS)):
+            await asyncio.sleep(LIST_SECONDS_WITHOUT_EVENTS)
+            if self._missed or not self._events:
+                return
+
     async def run_lists(self) -> None:
         while True:
-            await asyncio.sleep(LIST_SECONDS if self._events else LIST_SECONDS_WITHOUT_EVENTS)
+            await self._pause()
             try:
+                self._missed = False
                 await self.relist()
             except RuntimeCallError as error:
                 log.info("list failed: error=%s", error)

@@ -11,6 +11,8 @@ from knarr.client import ApiError, Conflict, NotFound, Resource
 from knarr.client.protocol import Client, Preconditions
 from knarr.kits.tasks import Backoff, Latch
 
+from .status import OWNED
+
 log = logging.getLogger(__name__)
 
 PODS = Resource("", "v1", "pods", "Pod")
@@ -28,6 +30,9 @@ def status_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, An
         if before == after:
             continue
         if name in _KEYED:
+            if name == "conditions":
+                # Those of others (readiness gates) are theirs to write.
+                before, after = ([c for c in part or () if c["type"] in OWNED] for part in (before, after))
             entries = _keyed(_KEYED[name], before or (), after or ())
             if entries:
                 patch[name] = entries
@@ -50,7 +55,10 @@ def _keyed(key: str, before: Any, after: Any) -> list[dict[str, Any]]:
 
 
 class Reporter:
-    """Of one pod. `offer` a status; `run` sends; `flushed` waits until the last one offered is there (or moot)."""
+    """Of one pod. What is compared is what was sent, never what the server made of it: its form may differ from ours
+    for good (a quantity, a null), and each answer would be answered.
+
+    `offer` a status; `run` sends; `flushed` waits until the last one offered is there (or moot)."""
 
     def __init__(self, client: Client, pod: Mapping[str, Any]) -> None:
         metadata = pod["metadata"]
@@ -62,11 +70,6 @@ class Reporter:
         self._idle = asyncio.Event()
         self._idle.set()
         self._moot = False
-
-    def seen(self, status: Mapping[str, Any]) -> None:
-        """What the API holds now; only what we own is compared with it."""
-        if self._idle.is_set():
-            self._sent = status
 
     def offer(self, status: Mapping[str, Any]) -> None:
         self._wanted = status

@@ -1,4 +1,4 @@
-"""The node server's calls carried into the agent's event loop: requests from the core's threads, answers back to them."""
+"""The node server's calls carried into the agent's loop: requests from the core's threads, answers back to them."""
 
 from __future__ import annotations
 

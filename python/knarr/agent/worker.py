@@ -108,7 +108,6 @@ class PodWorker:
         others = [c for c in (pod.get("status") or {}).get("conditions") or () if c["type"] not in OWNED]
         ours = [c for c in self._status.get("conditions") or () if c["type"] in OWNED]
         self._status["conditions"] = [*ours, *others]
-        self._reporter.seen(pod.get("status") or {})
         changed = any(before["metadata"].get(k) != pod["metadata"].get(k) for k in ("labels", "annotations"))
         if before["spec"] != pod["spec"] or changed:
             self._wanted = referenced(pod)
@@ -462,6 +461,9 @@ class PodWorker:
                 lambda kind, reason, message: self._tell(kind, reason, message, name),
             )
         except StartFailed as failed:
+            if await self._sandbox_died(sandbox):
+                # No fault of the container: it is started in the next sandbox, at once.
+                return
             retry_at = failed.retry_at or shared.clock() + steps.CRASH_BACKOFF_FIRST
             self._failures[name] = Failure(failed.reason, failed.message, retry_at)
             if failed.container_id:
@@ -481,6 +483,17 @@ class PodWorker:
         if hook:
             self._latch.set()
             await self._post_start(spec, container, hook)
+
+    async def _sandbox_died(self, sandbox: Sandbox) -> bool:
+        try:
+            now = await self._shared.runtime.sandbox(sandbox.id)
+        except RuntimeCallError as error:
+            if error.not_found:
+                self.sandboxes.pop(sandbox.id, None)
+            return error.not_found
+        if not now.ready:
+            self.sandboxes[sandbox.id] = now
+        return not now.ready
 
     async def _created(self, container_id: str, sandbox_id: str) -> None:
         try:

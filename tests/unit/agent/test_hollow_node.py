@@ -14,6 +14,10 @@ async def test_hollow_pods_become_ready_and_go(tmp_path: Path) -> None:
             node.run(f"p{n}", {"readinessProbe": {"tcpSocket": {"port": 80}}}, initContainers=[])
         await asyncio.gather(*(node.until_ready(f"p{n}") for n in range(20)))
         assert len({node.status(f"p{n}")["podIP"] for n in range(20)}) == 20
+        await asyncio.sleep(0.2)
+        revision = node.api.revision
+        await asyncio.sleep(0.3)
+        assert node.api.revision - revision <= 2, "an idle node writes nothing but its lease and status"
         for n in range(20):
             node.api.delete("pods", f"p{n}")
         await asyncio.gather(*(node.until_gone(f"p{n}") for n in range(20)))
