@@ -1,6 +1,6 @@
 //! Kubernetes' quantities (`500m`, `1Gi`, `1e3`), exact: no float is involved.
 //!
-//! A quantity is a whole number of nanos (10^-9), the smallest unit Kubernetes keeps: i128 holds every value up to 1.7e29, of which
+//! A quantity is a whole number of nanos (10^-9), the smallest unit Kubernetes keeps: i128 holds every value up to 1e28, of which
 //! 9.2e18 (Kubernetes' own cap for binary suffixes) is a small part. Beyond that a value saturates. Semantics:
 //! apimachinery `pkg/api/resource` 1.34.
 
@@ -10,8 +10,9 @@ use std::cmp::Ordering;
 const NANOS: i128 = 1_000_000_000;
 /// Kubernetes' cap for numbers with a binary suffix: 2^63 - 1.
 const BINARY_MAX: i128 = i64::MAX as i128 * NANOS;
-/// Where values saturate here; far above what any counter of bytes or cores holds, far enough below i128's end to add.
-const NANOS_MAX: i128 = i128::MAX / 4;
+/// Where values saturate here, ten thousand million E; far above what any counter of bytes or cores holds, far enough below i128's end
+/// to add.
+const NANOS_MAX: i128 = 10i128.pow(37);
 
 /// The family of suffixes a quantity is written with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,9 +38,6 @@ fn wrong() -> Error {
         "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".to_owned(),
     )
 }
-fn numeric() -> Error {
-    Error::Quantity("unable to parse numeric part of quantity".to_owned())
-}
 fn suffix() -> Error {
     Error::Quantity("unable to parse quantity's suffix".to_owned())
 }
@@ -47,12 +45,10 @@ fn suffix() -> Error {
 /// A text taken apart as apimachinery's parseQuantityString does.
 struct Parts<'a> {
     positive: bool,
-    /// Digits before the point, leading zeros stripped; "0" where there is none left.
+    /// Digits before the point, leading zeros stripped; "0" where there is none left (`m` is 0m, as there).
     num: &'a str,
     denom: &'a str,
     suffix: &'a str,
-    /// Whether there is a digit in front of the suffix at all.
-    digits: bool,
 }
 
 fn take(s: &str, pred: impl Fn(u8) -> bool) -> (&str, &str) {
@@ -65,24 +61,23 @@ fn parts(text: &str) -> Result<Parts<'_>> {
         Some(b'+') => (true, &text[1..]),
         _ => (true, text),
     };
-    let (zeros, rest) = take(rest, |b| b == b'0');
+    let rest = rest.trim_start_matches('0');
     if rest.is_empty() {
         // As there: only zeros (or only a sign, which is then "0").
-        return Ok(Parts { positive, num: "0", denom: "", suffix: "", digits: true });
+        return Ok(Parts { positive, num: "0", denom: "", suffix: "" });
     }
     let (num, rest) = take(rest, |b| b.is_ascii_digit());
     let (denom, rest) = match rest.strip_prefix('.') {
         Some(rest) => take(rest, |b| b.is_ascii_digit()),
         None => ("", rest),
     };
-    let digits = !zeros.is_empty() || !num.is_empty() || !denom.is_empty();
     let (_, tail) = take(rest, |b| b"eEinumkKMGTP".contains(&b));
     let tail_sign = usize::from(matches!(tail.as_bytes().first(), Some(b'-' | b'+')));
     let (_, junk) = take(&tail[tail_sign..], |b| b.is_ascii_digit());
     if !junk.is_empty() {
         return Err(wrong());
     }
-    Ok(Parts { positive, num: if num.is_empty() { "0" } else { num }, denom, suffix: rest, digits })
+    Ok(Parts { positive, num: if num.is_empty() { "0" } else { num }, denom, suffix: rest })
 }
 
 /// (power of 2, power of 10, format) of a suffix.
@@ -179,8 +174,9 @@ impl Quantity {
         }
         let p = parts(text)?;
         let (binary, decimal, mut format) = interpret(p.suffix)?;
-        if !p.digits {
-            return Err(numeric());
+        if binary >= 50 && !text.bytes().any(|b| b.is_ascii_digit()) {
+            // Beyond their fast path, which takes `Ki` for 0Ki, a number is asked for.
+            return Err(Error::Quantity("unable to parse numeric part of quantity".to_owned()));
         }
         let digits = p.num.bytes().chain(p.denom.bytes()).map(|b| b - b'0');
         let mut nanos = scale(digits, i64::from(decimal) - p.denom.len() as i64, binary);

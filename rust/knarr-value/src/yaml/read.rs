@@ -273,6 +273,7 @@ fn float(text: &str) -> Option<Value> {
     let f = if good { text.parse::<f64>().ok().filter(|f| f.is_finite())? } else { return None };
     let mut shown = Vec::new();
     json::write_f64(f, &mut shown);
-    let whole = std::str::from_utf8(&shown).ok().and_then(|s| s.parse().ok());
+    let negative_zero = f == 0.0 && f.is_sign_negative();
+    let whole = std::str::from_utf8(&shown).ok().filter(|_| !negative_zero).and_then(|s| s.parse().ok());
     Some(whole.map_or(Value::Float(f), Value::Int))
 }

@@ -12,7 +12,7 @@ pub(super) fn document(value: &Value, out: &mut String) {
         Value::Map(m) if !m.is_empty() => map(m, 0, out),
         Value::List(l) if !l.is_empty() => list(l, 0, out),
         other => {
-            scalar(other, 0, out);
+            scalar(other, 2, out);
             out.push('\n');
         }
     }
@@ -83,7 +83,7 @@ fn float(f: f64) -> String {
     let shown = format!("{f:e}");
     let Some((mantissa, exponent)) = shown.split_once('e') else { return shown };
     match exponent.parse::<i32>() {
-        Ok(e) if !(-4..21).contains(&e) => format!("{mantissa}e{}{:02}", if e < 0 { '-' } else { '+' }, e.abs()),
+        Ok(e) if !(-4..6).contains(&e) => format!("{mantissa}e{}{:02}", if e < 0 { '-' } else { '+' }, e.abs()),
         _ => format!("{f}"),
     }
 }
@@ -167,10 +167,9 @@ fn timestamp(s: &str) -> bool {
     clock.len() == 3 && clock.iter().all(|p| part(p)) && digits && (separator == b' ') == zone.is_none()
 }
 
+/// What go-yaml's emitter takes for printable: nothing beyond the basic plane, no tab.
 fn printable(c: char) -> bool {
-    matches!(c, ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-        && c != '\u{feff}'
-        && !matches!(c, '\u{2028}' | '\u{2029}')
+    matches!(c, ' '..='~' | '\u{a0}'..='\u{2027}' | '\u{202a}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
 }
 
 /// What a text may be written as: (plain, single quoted, literal), the emitter's analysis for block context.
