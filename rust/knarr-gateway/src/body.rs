@@ -25,6 +25,12 @@ pub enum ReplyBody {
     Stream(Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>),
 }
 
+impl std::fmt::Debug for ReplyBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ReplyBody({:?} bytes)", self.len())
+    }
+}
+
 impl ReplyBody {
     /// Bytes, in as many pieces as they came.
     pub fn whole(mut chunks: Vec<Bytes>) -> Self {

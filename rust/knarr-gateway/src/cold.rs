@@ -34,6 +34,19 @@ pub trait ColdHandler: Send + Sync {
     fn call(&self, request: ColdRequest) -> BoxFuture<Result<ColdReply, String>>;
 }
 
+/// Headers out of names and values; what is no legal header is left out.
+pub fn header_map(headers: &std::collections::BTreeMap<String, String>) -> http::HeaderMap {
+    let parsed =
+        headers.iter().map(|(name, value)| (http::HeaderName::try_from(name), http::HeaderValue::from_str(value)));
+    parsed.filter_map(|(name, value)| Some((name.ok()?, value.ok()?))).collect()
+}
+
+/// Names and values of headers, those that are text.
+pub fn header_texts(headers: &http::HeaderMap) -> Vec<(String, String)> {
+    let texts = headers.iter().map(|(name, value)| (name, value.to_str()));
+    texts.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.ok()?.to_owned()))).collect()
+}
+
 #[derive(Clone)]
 struct Route {
     method: String,

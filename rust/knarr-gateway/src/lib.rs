@@ -16,7 +16,7 @@ pub mod cold;
 mod feed;
 pub mod flow;
 pub mod gateway;
-mod health;
+pub mod health;
 mod ids;
 pub mod listen;
 mod log;

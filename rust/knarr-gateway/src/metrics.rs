@@ -97,8 +97,10 @@ pub struct Metrics {
 impl Metrics {
     /// Counts one answered request; `duration` of a watch is the time until its answer began.
     pub fn request(&self, labels: Labels<'_>, duration: Duration) {
-        let series = match self.series.read().get(&labels) {
-            Some(series) => series.clone(),
+        // The read lock ends with this statement: the arm below writes.
+        let known = self.series.read().get(&labels).cloned();
+        let series = match known {
+            Some(series) => series,
             None => {
                 let mut all = self.series.write();
                 let full = all.len() >= SERIES_MAX;

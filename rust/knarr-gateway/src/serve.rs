@@ -39,6 +39,12 @@ fn header<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
+/// A request's body: from a connection, or at hand already.
+pub enum Upload {
+    Network(Incoming),
+    Memory(Bytes),
+}
+
 /// One request on its way, with what was found out about it.
 struct Call<'a> {
     parts: &'a Parts,
@@ -52,6 +58,7 @@ impl Gateway {
     pub(crate) async fn answer(self: Arc<Self>, peer: Arc<Peer>, request: Request<Incoming>) -> Reply {
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
+        let body = Upload::Network(body);
         let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
         let uri = parts.uri.clone();
         let query = uri.query().unwrap_or_default();
@@ -143,7 +150,12 @@ impl Gateway {
         if open {
             return Ok(user);
         }
-        let user = impersonate(user, &parts.headers, &self.authorizer).map_err(|status| refuse(&status))?;
+        self.permitted(user, parts, info, query).map_err(|status| refuse(&status))
+    }
+
+    /// Impersonation and authorization of a known user.
+    fn permitted(&self, user: Arc<User>, parts: &Parts, info: &Info<'_>, query: &str) -> Result<Arc<User>, Status> {
+        let user = impersonate(user, &parts.headers, &self.authorizer)?;
         let selected = |field: &str| path::field_required(query, field);
         let (mut by_name, mut by_node) = (None, None);
         if matches!(info.verb, "list" | "watch") {
@@ -160,15 +172,49 @@ impl Gateway {
                 node_name: by_node.as_deref(),
             },
         };
-        self.authorize(&user, &Attributes { verb: info.verb, target }).map_err(|status| refuse(&status))?;
+        self.authorize(&user, &Attributes { verb: info.verb, target })?;
         Ok(user)
+    }
+
+    /// A request of this process's own, made as `user`: no TLS, HTTP or authentication, all the rest. `uri`: path and query.
+    /// Answers code, content type, headers and body. Errors: 400 for what is no URI or streams without end.
+    pub async fn call_in_process(
+        self: Arc<Self>,
+        user: Arc<User>,
+        method: &str,
+        uri: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<http::Response<Bytes>, Status> {
+        let bad = |error: &dyn std::fmt::Display| Status::bad_request(format!("{method} {uri}: {error}"));
+        let request = Request::builder().method(method).uri(uri).body(()).map_err(|error| bad(&error))?;
+        let (mut parts, ()) = request.into_parts();
+        parts.headers = headers;
+        let uri = parts.uri.clone();
+        let query = uri.query().unwrap_or_default();
+        let info = path::parse(&parts.method, uri.path(), query);
+        if info.verb == "watch" {
+            return Err(bad(&"a watch does not end"));
+        }
+        let started = Instant::now();
+        let answer = match self.permitted(user, &parts, &info, query) {
+            Err(status) => reply::status(&status),
+            Ok(user) => {
+                let call = Call { parts: &parts, info: &info, query, user };
+                self.within_bounds(&call, Upload::Memory(body), None).await
+            }
+        };
+        self.count(&parts.method, &info, answer.status().as_u16(), started.elapsed());
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.map_err(|error| bad(&error))?.to_bytes();
+        Ok(http::Response::from_parts(head, body))
     }
 
     /// Flow control and the time limit around the route.
     async fn within_bounds(
         self: &Arc<Self>,
         call: &Call<'_>,
-        body: Incoming,
+        body: Upload,
         upgrade: Option<hyper::upgrade::OnUpgrade>,
     ) -> Reply {
         let info = call.info;
@@ -191,7 +237,7 @@ impl Gateway {
     async fn route(
         self: &Arc<Self>,
         call: &Call<'_>,
-        body: Incoming,
+        body: Upload,
         upgrade: Option<hyper::upgrade::OnUpgrade>,
     ) -> Reply {
         if let Some(found) = &call.info.resource {
@@ -270,7 +316,14 @@ impl Gateway {
     }
 
     /// Reads the body. Errors: 413 beyond the bound, 400 when it breaks off.
-    pub(crate) async fn body(&self, parts: &Parts, body: Incoming) -> Result<Bytes, Status> {
+    pub(crate) async fn body(&self, parts: &Parts, body: Upload) -> Result<Bytes, Status> {
+        let body = match body {
+            Upload::Memory(bytes) if bytes.len() > self.body_bytes_max => {
+                return Err(Status::body_too_large(self.body_bytes_max));
+            }
+            Upload::Memory(bytes) => return Ok(bytes),
+            Upload::Network(body) => body,
+        };
         if http_body::Body::is_end_stream(&body) {
             return Ok(Bytes::new());
         }
@@ -285,7 +338,7 @@ impl Gateway {
         }
     }
 
-    async fn object(&self, call: &Call<'_>, kind: Arc<KindEntry>, found: &ResourcePath<'_>, body: Incoming) -> Reply {
+    async fn object(&self, call: &Call<'_>, kind: Arc<KindEntry>, found: &ResourcePath<'_>, body: Upload) -> Reply {
         match self.object_request(call, kind, found, body).await {
             Ok(request) => self.respond(self.machinery.handle(request).await),
             Err(status) => reply::status(&status),
@@ -297,7 +350,7 @@ impl Gateway {
         call: &Call<'_>,
         kind: Arc<KindEntry>,
         found: &ResourcePath<'_>,
-        body: Incoming,
+        body: Upload,
     ) -> Result<machinery::Request, Status> {
         let headers = &call.parts.headers;
         let verb =
@@ -348,7 +401,7 @@ impl Gateway {
         call: &Call<'_>,
         handler: Arc<dyn crate::cold::ColdHandler>,
         params: Vec<(String, String)>,
-        body: Incoming,
+        body: Upload,
     ) -> Reply {
         let body = match self.body(call.parts, body).await {
             Ok(body) => body,

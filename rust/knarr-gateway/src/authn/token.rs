@@ -97,6 +97,16 @@ impl Signer {
     }
 }
 
+/// The public point (65 bytes) of a P-256 key's PEM (`BEGIN PUBLIC KEY`), for [`Tokens::new`].
+pub fn public_key_from_pem(pem: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let key = rustls_pki_types::SubjectPublicKeyInfoDer::from_pem_slice(pem)
+        .map_err(|error| KeyError(format!("token key: {error}")))?;
+    match key.as_ref().strip_prefix(&SPKI_HEAD) {
+        Some(point) if point.len() == 65 => Ok(point.to_vec()),
+        _ => Err(KeyError("token key: not a P-256 public key".to_owned())),
+    }
+}
+
 /// An object a token is bound to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bound {

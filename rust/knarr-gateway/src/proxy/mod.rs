@@ -19,7 +19,6 @@ mod raw;
 mod tunnel;
 
 use http::request::Parts;
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use knarr_base::User;
 use knarr_machinery::Status;
@@ -29,6 +28,7 @@ pub use kubelet::Kubelets;
 use crate::gateway::Gateway;
 use crate::path::{ResourcePath, query_pairs};
 use crate::reply::{self, Reply};
+use crate::serve::Upload;
 use crate::upgrade;
 
 /// A request for a node, as far as it was read.
@@ -48,7 +48,7 @@ impl Target<'_> {
 }
 
 /// Answers by asking the node.
-pub(crate) async fn answer(gateway: &Gateway, target: Target<'_>, body: Incoming, client: Option<OnUpgrade>) -> Reply {
+pub(crate) async fn answer(gateway: &Gateway, target: Target<'_>, body: Upload, client: Option<OnUpgrade>) -> Reply {
     let answered = match target.info.subresource.as_ref() {
         "log" => logs::answer(gateway, target).await,
         "exec" | "attach" => exec::answer(gateway, target, client).await,

@@ -3,7 +3,6 @@
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderValue, Request};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use knarr_machinery::Status;
 
@@ -12,6 +11,7 @@ use super::{Target, failure};
 use crate::body::{BodyError, ReplyBody};
 use crate::gateway::Gateway;
 use crate::reply::{JSON, Reply, reply};
+use crate::serve::Upload;
 use crate::upgrade::{self, splice};
 
 /// Headers that belong to one connection, or are ours alone.
@@ -29,7 +29,7 @@ fn node_and_port(name: &str) -> (&str, Option<u16>) {
 pub async fn node_proxy(
     gateway: &Gateway,
     target: Target<'_>,
-    body: Incoming,
+    body: Upload,
     client: Option<OnUpgrade>,
 ) -> Result<Reply, Status> {
     let (node, port) = node_and_port(&target.info.name);
@@ -45,7 +45,7 @@ async fn forward(
     target: Target<'_>,
     address: &Address,
     path: &str,
-    body: Incoming,
+    body: Upload,
     client: Option<OnUpgrade>,
 ) -> Result<Reply, Status> {
     let mut request = Request::builder().method(target.parts.method.clone()).uri(path);
@@ -63,7 +63,10 @@ async fn forward(
     if let Some(protocol) = wanted {
         request = request.header(CONNECTION, "Upgrade").header(UPGRADE, protocol);
     }
-    let request = request.header(HOST, address.to_string()).body(body.boxed());
+    let request = request.header(HOST, address.to_string()).body(match body {
+        Upload::Network(body) => body.boxed(),
+        Upload::Memory(bytes) => http_body_util::Full::new(bytes).map_err(|never| match never {}).boxed(),
+    });
     let request = request.map_err(|error| failure(400, format!("error proxying: {error}")))?;
     let response = gateway.kubelets.send(address, request).await?;
     let (answered, body) = (response.headers().clone(), response.status());
