@@ -234,6 +234,7 @@ impl CompiledKind {
     /// Run the declared plugins in order; they may change `value`.
     /// reads: what [`Self::admission_reads`] named, each with the object found or None.
     /// Errors: the refusal of the first plugin that refuses, with Kubernetes' code, reason and words.
+    #[allow(clippy::result_large_err, reason = "a refusal is rare")]
     pub fn admit(
         &self,
         request: &AdmissionRequest<'_>,

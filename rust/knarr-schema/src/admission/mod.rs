@@ -4,6 +4,8 @@
 //! transaction, and the plugin decides on it ([`Admission::run`]). Random suffixes are given in, so all of it is pure. A plugin here
 //! has Kubernetes' name and one file; python/knarr/admission declares which kinds it runs for and with which settings.
 
+#![allow(clippy::result_large_err, reason = "a refusal is rare, and boxing it would be in every plugin's way")]
+
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 mod node_restriction;

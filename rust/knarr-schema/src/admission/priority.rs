@@ -54,13 +54,13 @@ impl Priority {
         let (priority, policy) = self
             .resolve(&class, reads)
             .ok_or_else(|| request.forbidden(pod, format!("no PriorityClass with name {class} was found")))?;
-        if let Some(given) = pod.path(&["spec", "priority"]).and_then(Value::as_i64) {
-            if given != priority {
-                let why = format!(
-                    "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {priority} from the given PriorityClass name"
-                );
-                return Err(request.forbidden(pod, why));
-            }
+        if let Some(given) = pod.path(&["spec", "priority"]).and_then(Value::as_i64)
+            && given != priority
+        {
+            let why = format!(
+                "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {priority} from the given PriorityClass name"
+            );
+            return Err(request.forbidden(pod, why));
         }
         let given = pod.str_at(&["spec", "preemptionPolicy"]).to_string();
         if !given.is_empty() && given != policy {

@@ -114,10 +114,10 @@ impl DefaultNode {
                 if when.as_ref().is_some_and(|c| !test(c, map, None)) {
                     return;
                 }
-                if let Some((parent, last)) = parent_of(map, path, *make) {
-                    if absent(parent.get(last), *zero) {
-                        parent.insert(last.clone(), value.clone());
-                    }
+                if let Some((parent, last)) = parent_of(map, path, *make)
+                    && absent(parent.get(last), *zero)
+                {
+                    parent.insert(last.clone(), value.clone());
                 }
             }
             DefaultNode::Copy { path, from, when, zero } => {
@@ -125,17 +125,17 @@ impl DefaultNode {
                     return;
                 }
                 let Some(value) = from.iter().try_fold(&*map, |v, step| v.get(step)).cloned() else { return };
-                if let (false, Some((parent, last))) = (value.is_null(), parent_of(map, path, false)) {
-                    if absent(parent.get(last), *zero) {
-                        parent.insert(last.clone(), value);
-                    }
+                if let (false, Some((parent, last))) = (value.is_null(), parent_of(map, path, false))
+                    && absent(parent.get(last), *zero)
+                {
+                    parent.insert(last.clone(), value);
                 }
             }
             DefaultNode::Clear { path, when } => {
-                if when.as_ref().is_none_or(|c| test(c, map, None)) {
-                    if let Some((parent, last)) = parent_of(map, path, false) {
-                        parent.remove(last);
-                    }
+                if when.as_ref().is_none_or(|c| test(c, map, None))
+                    && let Some((parent, last)) = parent_of(map, path, false)
+                {
+                    parent.remove(last);
                 }
             }
             DefaultNode::Each { path, nodes } => {

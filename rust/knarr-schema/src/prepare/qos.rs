@@ -71,9 +71,9 @@ pub fn sum_of_requests(pod: &Value) -> Vec<(Str, Value)> {
         let sidecar = container.get("restartPolicy").and_then(Value::as_str) == Some("Always");
         let mut needs = sidecars.clone();
         for (key, quantity) in amounts(container, "requests") {
-            add(&mut needs, key, quantity.clone());
+            add(&mut needs, key, quantity);
             if sidecar {
-                add(&mut sidecars, key, quantity.clone());
+                add(&mut sidecars, key, quantity);
                 add(&mut sums, key, quantity);
             }
         }

@@ -29,10 +29,11 @@ pub fn changed_type(service: &mut Value, old: Option<&Value>) {
         let ports = service.path_mut(&["spec", "ports"]).and_then(Value::as_list_mut);
         for port in ports.into_iter().flatten() {
             let number = port.get("nodePort").cloned();
-            if number.is_some() && olds.iter().any(|old| old.get("nodePort") == number.as_ref()) {
-                if let Some(port) = port.as_map_mut() {
-                    port.remove("nodePort");
-                }
+            if number.is_some()
+                && olds.iter().any(|old| old.get("nodePort") == number.as_ref())
+                && let Some(port) = port.as_map_mut()
+            {
+                port.remove("nodePort");
             }
         }
     }

@@ -50,10 +50,10 @@ pub fn addresses(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
         }
     }
     let policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
-    if let Some(policy) = spec.get("ipFamilyPolicy").and_then(Value::as_str) {
-        if !policies.contains(&policy) {
-            errors.push(FieldError::not_supported(scope.path.child("ipFamilyPolicy"), policy, &policies));
-        }
+    if let Some(policy) = spec.get("ipFamilyPolicy").and_then(Value::as_str)
+        && !policies.contains(&policy)
+    {
+        errors.push(FieldError::not_supported(scope.path.child("ipFamilyPolicy"), policy, &policies));
     }
     let known = texts(scope.old.unwrap_or(&NULL), "clusterIPs");
     let mut bad = false;
