@@ -1,6 +1,8 @@
 //! Steps around validation, by kind: what is kept on an update, generations, quality of service, and what admission refuses, in
 //! Kubernetes' words. Given objects, expected change or message.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use knarr_base::User;
 use knarr_schema::admission::Operation;
 use knarr_schema::{AdmissionRequest, CompiledKind, Denied, Read, Subresource};

@@ -2,6 +2,8 @@
 //! defaults, or the same causes; and the same words for what cannot be decoded. Kinds are compiled from testdata/kinds.json, which
 //! a Python test compares with the declarations. Goal: a drift of either is seen here. `VERDICTS=name` shows one case in full.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use knarr_base::User;
 use knarr_schema::admission::Operation;
 use knarr_schema::{AdmissionRequest, CompiledKind, FieldError, Read, Subresource};
