@@ -2,6 +2,7 @@
 //! itself. Objects are mutations of a large valid pod, so that they reach deep. The last test prints what a pod costs.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test may read the clock and its environment; the crate may not")]
 
 use knarr_schema::{CompiledKind, Subresource};
 use knarr_value::types::TypeTable;
