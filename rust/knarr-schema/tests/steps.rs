@@ -1,7 +1,7 @@
 //! Steps around validation, by kind: what is kept on an update, generations, quality of service, and what admission refuses, in
 //! Kubernetes' words. Given objects, expected change or message.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::result_large_err, reason = "a test fails by panicking, and need not be fast")]
 
 use knarr_base::User;
 use knarr_schema::admission::Operation;
