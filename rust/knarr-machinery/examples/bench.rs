@@ -51,10 +51,14 @@ fn main() {
     println!("{:<44} {:>9.2} us", "list, per item", start.elapsed().as_secs_f64() * 1e6 / (20 * N) as f64);
     let merge = "application/strategic-merge-patch+json";
     measure("status patch (strategic)", N, |n| {
-        let body = format!(r#"{{"status":{{"phase":"Running","podIP":"10.0.0.{}","conditions":[{{"type":"Ready","status":"True"}}]}}}}"#, n % 250);
+        let body = format!(
+            r#"{{"status":{{"phase":"Running","podIP":"10.0.0.{}","conditions":[{{"type":"Ready","status":"True"}}]}}}}"#,
+            n % 250
+        );
         send(world.request(&format!("PATCH pods/p{n}/status"), &body, merge));
     });
-    let mut lease = world.ok("PUT leases.coordination.k8s.io/x", r#"{"metadata":{"name":"x"},"spec":{"holderIdentity":"n"}}"#);
+    let mut lease =
+        world.ok("PUT leases.coordination.k8s.io/x", r#"{"metadata":{"name":"x"},"spec":{"holderIdentity":"n"}}"#);
     measure("lease update", 20_000, |n| {
         lease.set_path(&["spec", "renewTime"], format!("2026-11-23T20:00:00.{:06}Z", n + 1));
         let mut request = world.request("PUT leases.coordination.k8s.io/x", "", "application/json");
@@ -64,21 +68,31 @@ fn main() {
     });
     for watchers in [200, 1000] {
         let mut all: Vec<_> = (0..watchers).map(|_| world.watch("GET configmaps?watch=1")).collect();
-        all.iter_mut().for_each(|watcher| drop(drain(watcher)));
+        for watcher in &mut all {
+            let _ = drain(watcher);
+        }
         let events = 200;
         for n in 0..events {
-            world.ok("POST configmaps", &format!(r#"{{"metadata":{{"name":"w{watchers}-{n}"}},"data":{{"k":"{}"}}}}"#, "y".repeat(2000)));
+            world.ok(
+                "POST configmaps",
+                &format!(r#"{{"metadata":{{"name":"w{watchers}-{n}"}},"data":{{"k":"{}"}}}}"#, "y".repeat(2000)),
+            );
         }
         let start = Instant::now();
         let delivered: usize = all.iter_mut().map(drain).sum();
         assert_eq!(delivered, events * watchers);
-        println!("{:<44} {:>9.3} us", format!("watch, per event delivered, {watchers} watchers"), start.elapsed().as_secs_f64() * 1e6 / delivered as f64);
+        println!(
+            "{:<44} {:>9.3} us",
+            format!("watch, per event delivered, {watchers} watchers"),
+            start.elapsed().as_secs_f64() * 1e6 / delivered as f64
+        );
     }
     let before = resident();
     const IDLE: usize = 50_000;
     let idle: Vec<_> = (0..IDLE)
         .map(|n| {
-            let mut watcher = world.watch(&format!("GET pods?watch=1&resourceVersion=9999999&fieldSelector=spec.nodeName%3Dnode-{n}"));
+            let mut watcher = world
+                .watch(&format!("GET pods?watch=1&resourceVersion=9999999&fieldSelector=spec.nodeName%3Dnode-{n}"));
             assert_eq!(drain(&mut watcher), 0);
             watcher
         })

@@ -334,9 +334,7 @@ fn give_ports(
         }
         let path = format!("spec.ports[{index}].nodePort");
         if asked < i64::from(first) || asked > i64::from(last) {
-            let why = format!(
-                "provided port is not in the valid range. The range of valid ports is {first}-{last}"
-            );
+            let why = format!("provided port is not in the valid range. The range of valid ports is {first}-{last}");
             errors.push(FieldError::invalid(path, asked, why));
         } else if machinery.get_record(&key)?.is_some() {
             errors.push(FieldError::invalid(path, asked, "provided port is already allocated"));

@@ -346,7 +346,13 @@ pub(crate) fn list(
     } else {
         chunks
     };
-    Ok(Response::Whole { code: 200, content_type: content_type(encoding), chunks, warnings: Vec::new(), retry_after: 0 })
+    Ok(Response::Whole {
+        code: 200,
+        content_type: content_type(encoding),
+        chunks,
+        warnings: Vec::new(),
+        retry_after: 0,
+    })
 }
 
 /// A body that grows by pieces.
@@ -410,11 +416,7 @@ fn list_json(
     Ok(chunks.finish(b"]}"))
 }
 
-fn list_protobuf(
-    entry: &KindEntry,
-    records: &[(Bytes, Arc<Record>)],
-    meta: &ListMeta,
-) -> Result<Vec<Bytes>, Status> {
+fn list_protobuf(entry: &KindEntry, records: &[(Bytes, Arc<Record>)], meta: &ListMeta) -> Result<Vec<Bytes>, Status> {
     let kind = format!("{}List", entry.compiled.kind);
     enclose(&entry.api_version, &kind, records, meta, |record| protobuf_message(entry, &value(entry, record)?))
 }

@@ -33,11 +33,7 @@ impl Machinery {
     /// Binds many pods. All transactions are under way together, so they share an entry of the log and its fsync; each stands
     /// for itself, and each has a revision of its own, so that a watch can be resumed between any two of them.
     /// Results come in the order given. `user` is for audit; who calls this is trusted to bind.
-    pub fn bind_many(
-        self: &Arc<Self>,
-        _user: Arc<User>,
-        bindings: Vec<Binding>,
-    ) -> BoxFuture<Vec<Result<(), Status>>> {
+    pub fn bind_many(self: &Arc<Self>, _user: Arc<User>, bindings: Vec<Binding>) -> BoxFuture<Vec<Result<(), Status>>> {
         let machinery = Arc::clone(self);
         Box::pin(async move {
             let Some(pods) = machinery.registry().stored("", "pods").cloned() else {
@@ -116,13 +112,8 @@ fn bound(pod: &mut Value, binding: &Binding) -> Result<(), Status> {
 /// `pods/NAME/binding`, and a Binding created in its collection: the body is a Binding.
 pub(crate) async fn create(machinery: &Machinery, request: &Request) -> Result<Response, Status> {
     let options = body::write_options(Verb::Create, &request.options, false)?;
-    let body = body::decode_typed(
-        machinery,
-        "io.k8s.api.core.v1.Binding",
-        "Binding",
-        &request.body,
-        &request.content_type,
-    )?;
+    let body =
+        body::decode_typed(machinery, "io.k8s.api.core.v1.Binding", "Binding", &request.body, &request.content_type)?;
     let name = meta::name(&body);
     if request.kind.compiled.plural == "pods" && name != request.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));

@@ -205,12 +205,7 @@ fn summary(body: &[u8]) -> String {
     if body.len() > SHOWN { format!("{hex} ...") } else { hex }
 }
 
-pub(crate) fn cannot_be_handled(
-    kind: &str,
-    api_version: &str,
-    expected: &str,
-    why: &dyn std::fmt::Display,
-) -> Status {
+pub(crate) fn cannot_be_handled(kind: &str, api_version: &str, expected: &str, why: &dyn std::fmt::Display) -> Status {
     let version = api_version.rsplit('/').next().unwrap_or("");
     Status::bad_request(format!("{kind} in version {} cannot be handled as a {expected}: {why}", quote(version)))
 }
@@ -249,12 +244,7 @@ pub(crate) fn split_api_version(api_version: &str) -> (&str, &str) {
     api_version.split_once('/').unwrap_or(("", api_version))
 }
 
-fn decode_protobuf(
-    machinery: &Machinery,
-    expected: &KindEntry,
-    type_id: TypeId,
-    body: &[u8],
-) -> Result<Value, Status> {
+fn decode_protobuf(machinery: &Machinery, expected: &KindEntry, type_id: TypeId, body: &[u8]) -> Result<Value, Status> {
     let compiled = &expected.compiled;
     let unknown = knarr_value::protobuf::unwrap(body).map_err(|error| {
         Status::bad_request(format!(
@@ -267,7 +257,7 @@ fn decode_protobuf(
     head.set_path(&["apiVersion"], unknown.api_version.to_string());
     head.set_path(&["kind"], unknown.kind.to_string());
     check_kind(&machinery.registry(), expected, &head)?;
-    knarr_value::protobuf::decode(&compiled.types, type_id, &unknown.raw)
+    knarr_value::protobuf::decode(&compiled.types, type_id, unknown.raw)
         .map_err(|error| cannot_be_handled(&compiled.kind, &expected.api_version, &compiled.kind, &error))
 }
 
@@ -288,7 +278,7 @@ pub(crate) fn decode_typed(
                 .types
                 .id(type_name)
                 .ok_or_else(|| Status::internal(format_args!("{type_name} is not in the type table")))?;
-            knarr_value::protobuf::decode(&machinery.types, type_id, &unknown.raw)
+            knarr_value::protobuf::decode(&machinery.types, type_id, unknown.raw)
                 .map_err(|error| Status::bad_request(error.to_string()))
         }
         text => Ok(parse_text(body, text, kind)?.value),

@@ -51,11 +51,8 @@ impl Machinery {
         reads: &Reads,
         extra: Extra,
     ) -> Result<Committed, Status> {
-        let same = |key: &Bytes, revision: Revision| Compare::ModRevision {
-            key: key.clone(),
-            op: Cmp::Equal,
-            revision,
-        };
+        let same =
+            |key: &Bytes, revision: Revision| Compare::ModRevision { key: key.clone(), op: Cmp::Equal, revision };
         let mut compare = Vec::with_capacity(1 + reads.0.len() + extra.compare.len());
         compare.push(same(key, expected));
         compare.extend(reads.0.iter().map(|(key, revision)| same(key, *revision)));
@@ -181,7 +178,12 @@ impl Machinery {
                 .kind
                 .compiled
                 .decode(object)
-                .map_err(|error| Status::internal(format_args!("the hook {} gave no object of its kind: {error}", step.names().join(","))))?
+                .map_err(|error| {
+                    Status::internal(format_args!(
+                        "the hook {} gave no object of its kind: {error}",
+                        step.names().join(",")
+                    ))
+                })?
                 .value;
         }
         Ok(answer.errors)

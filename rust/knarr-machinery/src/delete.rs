@@ -217,7 +217,8 @@ fn check_preconditions(
     let compiled = &request.kind.compiled;
     // Kubernetes names the kind, not the resource, in these two (and the resource for namespaces).
     let namespaces = commit::is_namespace(&request.kind);
-    let named = if namespaces { request.kind.name() } else { Resource { group: &compiled.group, plural: &compiled.kind } };
+    let named =
+        if namespaces { request.kind.name() } else { Resource { group: &compiled.group, plural: &compiled.kind } };
     let uid = meta::text(old, "uid");
     if let Some(wanted) = options.preconditions.uid.as_deref().filter(|wanted| *wanted != uid) {
         return Err(if namespaces {
@@ -307,7 +308,10 @@ enum Grace {
     None,
     /// It is going, and was not told to go sooner.
     Pending,
-    Period { seconds: i64, until: WallTime },
+    Period {
+        seconds: i64,
+        until: WallTime,
+    },
 }
 
 /// rest.BeforeDelete and the pod strategy's CheckGracefulDelete.
@@ -326,9 +330,8 @@ fn grace(old: &Value, options: &DeleteOptions, now: WallTime) -> Grace {
         }
         return Grace::Period { seconds, until };
     }
-    let mut seconds = asked.unwrap_or_else(|| {
-        old.path(&["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(0)
-    });
+    let mut seconds = asked
+        .unwrap_or_else(|| old.path(&["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(0));
     let unscheduled = old.str_at(&["spec", "nodeName"]).is_empty();
     let ended = matches!(old.str_at(&["status", "phase"]), "Failed" | "Succeeded");
     if unscheduled || ended {
@@ -382,7 +385,8 @@ fn plan_namespace(old: &Value, options: &DeleteOptions, now: WallTime) -> Plan {
     let mut new = old.clone();
     meta::set(&mut new, "deletionTimestamp", meta::timestamp(now));
     new.set_path(&["status", "phase"], "Terminating");
-    let wants = |finalizer: &str, policy: &str| match (options.orphan_dependents, options.propagation_policy.as_deref()) {
+    let wants = |finalizer: &str, policy: &str| match (options.orphan_dependents, options.propagation_policy.as_deref())
+    {
         (Some(orphan), _) => orphan == (finalizer == ORPHAN) && finalizer == ORPHAN,
         (None, Some(given)) => given == policy,
         (None, None) => meta::finalizers(old).any(|one| one == finalizer),

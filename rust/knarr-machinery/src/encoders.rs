@@ -1,6 +1,6 @@
 //! Watch frames: the functions that the hub calls once per event, kind of event and encoding.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,9 +44,8 @@ pub(crate) fn register(
 
 /// Two encodings of a resource are the same when the same form of the same kind is shown the same way.
 fn identity(entry: &KindEntry, look: Look) -> u64 {
-    let mut hasher = foldhash::fast::FixedState::with_seed(0).build_hasher();
-    (entry.serial, entry.compiled.version.as_str(), entry.compiled.group.as_str(), look).hash(&mut hasher);
-    hasher.finish()
+    let fixed = foldhash::fast::FixedState::with_seed(0);
+    fixed.hash_one((entry.serial, entry.compiled.version.as_str(), entry.compiled.group.as_str(), look))
 }
 
 fn word(kind: Kind) -> &'static str {

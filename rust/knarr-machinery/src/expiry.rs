@@ -67,7 +67,8 @@ pub(crate) async fn sweep(machinery: &Arc<Machinery>) {
                 let machinery = Arc::clone(machinery);
                 let deletion: knarr_base::BoxFuture<()> = Box::pin(async move {
                     // An event that was written meanwhile has another hour; a store that refuses is asked again in a minute.
-                    let _ = machinery.commit(&key, record.mod_revision, None, &Reads::default(), Extra::default()).await;
+                    let _ =
+                        machinery.commit(&key, record.mod_revision, None, &Reads::default(), Extra::default()).await;
                 });
                 deletion
             })

@@ -38,7 +38,5 @@ pub use bind::Binding;
 pub use hooks::{HookAnswer, HookCall, Hooks, NoHooks};
 pub use machinery::{Machinery, Parts, Settings};
 pub use registry::{KindEntry, Registry};
-pub use request::{
-    Accept, Api, Encoding, FieldValidation, Form, Options, Preconditions, Request, Response, Verb,
-};
+pub use request::{Accept, Api, Encoding, FieldValidation, Form, Options, Preconditions, Request, Response, Verb};
 pub use status::{Cause, Details, Resource, Status};

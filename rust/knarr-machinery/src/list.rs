@@ -16,7 +16,7 @@ use crate::request::{Options, Request, Response};
 use crate::status::Status;
 use crate::token::Continue;
 
-/// Objects read from the store at once: a page holds no lock, but its records stay alive until it is answered.
+/// Objects read from the store at once for a list with a limit.
 const PAGE: usize = 1024;
 
 const LIST_TOO_OLD: &str = "The resourceVersion for the provided list is too old.";
@@ -200,11 +200,7 @@ pub(crate) async fn list(machinery: &Machinery, request: &Request) -> Result<Res
 }
 
 /// Reads what a list selects: one page of it when there is a limit.
-pub(crate) async fn find(
-    machinery: &Machinery,
-    request: &Request,
-    selection: &Selection,
-) -> Result<Listed, Status> {
+pub(crate) async fn find(machinery: &Machinery, request: &Request, selection: &Selection) -> Result<Listed, Status> {
     let options = &request.options;
     let wanted = parse_revision(&options.resource_version)
         .map_err(|why| Status::bad_request(format!("invalid resource version: {why}")))?;
@@ -251,7 +247,9 @@ pub(crate) async fn find(
 enum Failure {
     Status(Status),
     /// History does not go back as far; `next` is where the list would have gone on.
-    Compacted { next: String },
+    Compacted {
+        next: String,
+    },
 }
 
 fn one(
@@ -283,8 +281,13 @@ fn collect(
     let mut records: Vec<(Bytes, Arc<Record>)> = Vec::new();
     let mut at = at;
     loop {
-        // With selectors the page is larger than what is missing: most objects of a page do not match.
-        let size = if limit == 0 { PAGE } else if all { limit.min(PAGE) } else { PAGE };
+        // Without a limit one read: the store takes its lock a few keys at a time by itself. With selectors a page is larger than
+        // what is missing, since most objects of a page do not match.
+        let size = match limit {
+            0 => 0,
+            limit if all => limit.min(PAGE),
+            _ => PAGE,
+        };
         let (page, revision) =
             machinery.store.range(KeySpace::Cluster, &from, &to, at, size).map_err(|error| match error {
                 StoreError::Compacted { .. } => Failure::Compacted { next: entry.text_after_prefix(&from) },

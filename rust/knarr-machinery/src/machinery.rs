@@ -82,7 +82,8 @@ impl Machinery {
         let _adding = self.adding.lock();
         let prefix = KindEntry::prefix_of(&compiled);
         // What watchers of many are told apart by; the rest of the selectable fields is compared, not looked up.
-        let indexed: Vec<Str> = compiled.selectable_names().filter(|name| !name.starts_with("metadata.")).cloned().collect();
+        let indexed: Vec<Str> =
+            compiled.selectable_names().filter(|name| !name.starts_with("metadata.")).cloned().collect();
         let indexed: Vec<&str> = indexed.iter().map(Str::as_str).collect();
         let resource = self.hub.register(prefix.clone(), &indexed);
         let current = self.registry.load();
@@ -199,4 +200,3 @@ impl Api for Arc<Machinery> {
         Box::pin(async move { machinery.handle(request).await })
     }
 }
-

@@ -131,7 +131,9 @@ pub(crate) fn remove(value: &mut Value, field: &str) {
 /// What a client may not set on create: the system's own fields.
 pub(crate) fn wipe_system_fields(value: &mut Value) {
     let map = metadata(value);
-    for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
+    for field in
+        ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"]
+    {
         map.remove(field);
     }
 }

@@ -14,10 +14,22 @@ use crate::update::{self, Source};
 
 /// A patch, parsed once; it is tried on as many states of the object as it takes.
 pub(crate) enum Patch {
-    Json { ops: Value, strict: Vec<String> },
-    Merge { patch: Value, strict: Vec<String> },
-    Strategic { patch: Value, strict: Vec<String> },
-    Apply { config: Value, strict: Vec<String> },
+    Json {
+        ops: Value,
+        strict: Vec<String>,
+    },
+    Merge {
+        patch: Value,
+        strict: Vec<String>,
+    },
+    Strategic {
+        patch: Value,
+        strict: Vec<String>,
+    },
+    Apply {
+        config: Value,
+        strict: Vec<String>,
+    },
     /// The bytes are no patch. Kubernetes looks at them only once the object is found, so this is told then.
     Broken(Status),
 }
@@ -54,13 +66,13 @@ pub(crate) fn parse(request: &Request) -> Result<(Patch, WriteOptions), Status> 
         }
     } else {
         let decoding = match (media_type, options.validation) {
-            ("application/json-patch+json" | "application/merge-patch+json", FieldValidation::Strict | FieldValidation::Warn) => {
-                "error decoding patch: "
-            }
+            (
+                "application/json-patch+json" | "application/merge-patch+json",
+                FieldValidation::Strict | FieldValidation::Warn,
+            ) => "error decoding patch: ",
             _ => "",
         };
-        knarr_value::json::parse(&request.body)
-            .map_err(|error| Status::bad_request(format!("{decoding}{error}")))
+        knarr_value::json::parse(&request.body).map_err(|error| Status::bad_request(format!("{decoding}{error}")))
     };
     let parsed = match parsed {
         Ok(parsed) => parsed,
@@ -72,7 +84,9 @@ pub(crate) fn parse(request: &Request) -> Result<(Patch, WriteOptions), Status> 
         let go = if wanted == "array" { "[]handlers.jsonPatchOp" } else { "map[string]interface {}" };
         let found = value.type_name();
         Status::bad_request(match media_type {
-            "application/strategic-merge-patch+json" => format!("json: cannot unmarshal {found} into Go value of type {go}"),
+            "application/strategic-merge-patch+json" => {
+                format!("json: cannot unmarshal {found} into Go value of type {go}")
+            }
             _ => format!("error decoding patch: json: cannot unmarshal {found} into Go value of type {go}"),
         })
     };
@@ -101,9 +115,8 @@ impl Patch {
         warnings: &mut Vec<String>,
     ) -> Result<Value, Status> {
         let compiled = &request.kind.compiled;
-        let (value, strict) = self.difference(old, |doc, patch| {
-            patch::strategic(&compiled.types, compiled.type_id, doc, patch)
-        })?;
+        let (value, strict) =
+            self.difference(old, |doc, patch| patch::strategic(&compiled.types, compiled.type_id, doc, patch))?;
         let decoded = compiled.decode(value).map_err(|error| match self {
             // The strategic patch is merged and converted; the others are decoded like a body.
             Patch::Strategic { .. } => Status::bad_request(error.to_string()),

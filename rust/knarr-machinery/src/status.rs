@@ -81,12 +81,26 @@ impl Status {
             uid: uid.to_owned(),
             ..Details::default()
         };
-        Self { code: 200, success: true, reason: "", message: String::new(), details: Some(Box::new(details)), continue_token: String::new() }
+        Self {
+            code: 200,
+            success: true,
+            reason: "",
+            message: String::new(),
+            details: Some(Box::new(details)),
+            continue_token: String::new(),
+        }
     }
 
     /// A `Success` without details: what `pods/binding` and a create of a Binding answer (201).
     pub fn created() -> Self {
-        Self { code: 201, success: true, reason: "", message: String::new(), details: None, continue_token: String::new() }
+        Self {
+            code: 201,
+            success: true,
+            reason: "",
+            message: String::new(),
+            details: None,
+            continue_token: String::new(),
+        }
     }
 
     pub fn not_found(resource: Resource<'_>, name: &str) -> Self {
@@ -140,7 +154,13 @@ impl Status {
 
     /// A conflict with the stored object. `why` follows `Operation cannot be fulfilled on pods "x": `.
     pub fn conflict(resource: Resource<'_>, name: &str, why: impl fmt::Display) -> Self {
-        Self::of(409, "Conflict", resource, name, format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}"))
+        Self::of(
+            409,
+            "Conflict",
+            resource,
+            name,
+            format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}"),
+        )
     }
 
     /// The conflict of optimistic concurrency.
@@ -255,7 +275,9 @@ impl Status {
         Self::failure(
             500,
             "ServerTimeout",
-            format!("The {operation} operation against {resource} could not be completed at this time, please try again."),
+            format!(
+                "The {operation} operation against {resource} could not be completed at this time, please try again."
+            ),
             Some(details),
         )
     }
@@ -306,12 +328,7 @@ impl Status {
     }
 
     pub fn not_acceptable(accepted: &str) -> Self {
-        Self::failure(
-            406,
-            "NotAcceptable",
-            format!("only the following media types are accepted: {accepted}"),
-            None,
-        )
+        Self::failure(406, "NotAcceptable", format!("only the following media types are accepted: {accepted}"), None)
     }
 
     /// Sets `details.retryAfterSeconds` (the gateway sends it as the header Retry-After too).
@@ -483,9 +500,6 @@ mod tests {
         let one = Status::invalid("", "Pod", "x", vec![cause("spec.a")]);
         assert_eq!(one.message, "Pod \"x\" is invalid: spec.a: Required value");
         let two = Status::invalid("apps", "Deployment", "x", vec![cause("spec.a"), cause("spec.b"), cause("spec.a")]);
-        assert_eq!(
-            two.message,
-            "Deployment.apps \"x\" is invalid: [spec.a: Required value, spec.b: Required value]"
-        );
+        assert_eq!(two.message, "Deployment.apps \"x\" is invalid: [spec.a: Required value, spec.b: Required value]");
     }
 }

@@ -13,7 +13,7 @@ use crate::patch;
 use crate::registry::KindEntry;
 use crate::request::{Encoding, Request, Response, Verb};
 use crate::status::{Cause, Status};
-use crate::update::{self, Source, Written};
+use crate::update::{self, Change, Source, Written};
 
 pub(crate) async fn handle(machinery: &Machinery, request: &Request) -> Result<Response, Status> {
     let entry = &request.kind;
@@ -175,7 +175,7 @@ async fn write_scale(
     machinery: &Machinery,
     request: &Request,
     scale: &ScaleDoc,
-    change: Box<dyn Fn(&Value) -> Result<Value, Status> + Send + Sync>,
+    change: Change,
     options: WriteOptions,
 ) -> Result<Response, Status> {
     let mut warnings = Vec::new();

@@ -21,13 +21,16 @@ use crate::patch::Patch;
 use crate::request::{Request, Response, Verb};
 use crate::status::{Cause, Status};
 
+/// The new state of an object, as a function of the stored one.
+pub(crate) type Change = Box<dyn Fn(&Value) -> Result<Value, Status> + Send + Sync>;
+
 /// Where the new state comes from.
 pub(crate) enum Source {
     /// The body of an update: decoded and defaulted.
     Body(Value),
     Patch(Patch),
     /// A subresource that is a view (scale, finalize): the change it makes to the object. The function may refuse.
-    Change(Box<dyn Fn(&Value) -> Result<Value, Status> + Send + Sync>),
+    Change(Change),
 }
 
 pub(crate) async fn update(machinery: &Machinery, request: &Request) -> Result<Response, Status> {
@@ -158,9 +161,7 @@ async fn attempt(
     let old = answer::value(entry, record)?;
     let (mut new, owned) = match source {
         Source::Body(value) => (value.clone(), false),
-        Source::Patch(patch) if patch.is_apply() => {
-            (patch.applied(machinery, request, &old, options, warnings)?, true)
-        }
+        Source::Patch(patch) if patch.is_apply() => (patch.applied(machinery, request, &old, options, warnings)?, true),
         Source::Patch(patch) => (patch.patched(request, &old, options, warnings)?, false),
         Source::Change(change) => (change(&old)?, false),
     };
@@ -173,19 +174,11 @@ async fn attempt(
     keep_system_fields(&mut new, &old);
     if !owned {
         let manager = Manager::new(request.options.manager(), request.subresource.clone(), entry.api_version.clone());
-        new = ownership::update(
-            &compiled.types,
-            compiled.type_id,
-            Some(&old),
-            new,
-            &manager,
-            machinery.clock.wall(),
-        );
+        new = ownership::update(&compiled.types, compiled.type_id, Some(&old), new, &manager, machinery.clock.wall());
     }
     let mut reads = Reads::default();
     machinery.admit(request, Operation::Update, &mut new, Some(&old), &mut reads)?;
-    let mut errors =
-        machinery.hook(request, HookSteps::MUTATE, Verb::Update, &mut new, Some(&old), warnings).await?;
+    let mut errors = machinery.hook(request, HookSteps::MUTATE, Verb::Update, &mut new, Some(&old), warnings).await?;
     warnings.extend(meta::dedup_owners(&mut new));
     let subresource = Subresource::from_name(&request.subresource);
     // The one door through which a namespace's own finalizers change; an ordinary update keeps them.
@@ -271,8 +264,7 @@ fn check_identity(request: &Request, new: &mut Value, old: &Value, record: &Reco
 
 fn uid_mismatch(request: &Request, given: &str, stored: &str) -> Status {
     let compiled = &request.kind.compiled;
-    let namespace =
-        if request.namespace.is_empty() { String::new() } else { format!("{}/", request.namespace) };
+    let namespace = if request.namespace.is_empty() { String::new() } else { format!("{}/", request.namespace) };
     Status::conflict(
         request.kind.name(),
         &request.name,
@@ -313,9 +305,8 @@ async fn validate(
     let main = subresource == Subresource::None;
     errors.extend(compiled.validate_update(new, old, subresource));
     if errors.is_empty() {
-        errors.extend(
-            machinery.hook(request, HookSteps::VALIDATE_UPDATE, Verb::Update, new, Some(old), warnings).await?,
-        );
+        errors
+            .extend(machinery.hook(request, HookSteps::VALIDATE_UPDATE, Verb::Update, new, Some(old), warnings).await?);
     }
     if !errors.is_empty() {
         return Err(invalid(&request.kind, &request.name, &errors));

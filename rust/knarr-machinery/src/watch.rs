@@ -40,8 +40,8 @@ pub(crate) async fn watch(machinery: &Machinery, request: &Request) -> Result<Re
     } else {
         (Revision(from), None)
     };
-    let namespace = (request.kind.compiled.namespaced && !selection.namespace.is_empty())
-        .then(|| Str::from(&selection.namespace));
+    let namespace =
+        (request.kind.compiled.namespaced && !selection.namespace.is_empty()).then(|| Str::from(&selection.namespace));
     let watcher = machinery.hub.watch(WatchSpec {
         resource: request.kind.resource,
         namespace,

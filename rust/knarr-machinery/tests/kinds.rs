@@ -15,7 +15,8 @@ fn pods_go_gracefully_when_they_run_and_at_once_when_not() {
     let world = World::new();
     let pod = |name: &str, node: &str| {
         let node = if node.is_empty() { String::new() } else { format!(r#""nodeName":"{node}","#) };
-        let body = format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{{node}"containers":[{{"name":"c","image":"i"}}]}}}}"#);
+        let body =
+            format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{{node}"containers":[{{"name":"c","image":"i"}}]}}}}"#);
         world.ok("POST pods", &body)
     };
     pod("waiting", "");
@@ -51,7 +52,8 @@ fn a_binding_gives_a_pod_its_node_once() {
     );
     let mut mine = world.watch("GET pods?watch=1&fieldSelector=spec.nodeName%3Dn1");
     assert!(frames(&mut mine).is_empty());
-    let (code, status) = world.call("POST pods/q/binding", r#"{"metadata":{"name":"q"},"target":{"kind":"Node","name":"n1"}}"#);
+    let (code, status) =
+        world.call("POST pods/q/binding", r#"{"metadata":{"name":"q"},"target":{"kind":"Node","name":"n1"}}"#);
     assert_eq!((code, status.str_at(&["status"])), (201, "Success"));
     assert_eq!(world.ok("GET pods/q", "").str_at(&["spec", "nodeName"]), "n1");
     assert_eq!(frames(&mut mine).len(), 1, "the node's agent is told");
@@ -67,7 +69,10 @@ fn many_pods_are_bound_side_by_side_each_with_its_revision() {
     let mut bindings = Vec::new();
     for n in 0..100 {
         let name = format!("p{n}");
-        world.ok("POST pods", &format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{"containers":[{{"name":"c","image":"i"}}]}}}}"#));
+        world.ok(
+            "POST pods",
+            &format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{"containers":[{{"name":"c","image":"i"}}]}}}}"#),
+        );
         bindings.push(knarr_machinery::Binding {
             namespace: "default".into(),
             name: name.as_str().into(),
@@ -80,8 +85,10 @@ fn many_pods_are_bound_side_by_side_each_with_its_revision() {
     let results = common::run(world.machinery.bind_many(std::sync::Arc::default(), bindings));
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 100);
     assert_eq!(results[100].as_ref().expect_err("missing").code, 404);
-    let revisions: std::collections::BTreeSet<String> =
-        frames(&mut watcher).iter().map(|frame| frame.str_at(&["object", "metadata", "resourceVersion"]).to_owned()).collect();
+    let revisions: std::collections::BTreeSet<String> = frames(&mut watcher)
+        .iter()
+        .map(|frame| frame.str_at(&["object", "metadata", "resourceVersion"]).to_owned())
+        .collect();
     assert_eq!(revisions.len(), 100);
 }
 
@@ -110,7 +117,9 @@ fn a_namespace_goes_by_way_of_terminating() {
 #[test]
 fn services_are_given_addresses_and_ports_and_give_them_back() {
     let world = World::new();
-    let service = |name: &str, spec: &str| (r#"{"metadata":{"name":"NAME"},"spec":SPEC}"#).replace("NAME", name).replace("SPEC", spec);
+    let service = |name: &str, spec: &str| {
+        (r#"{"metadata":{"name":"NAME"},"spec":SPEC}"#).replace("NAME", name).replace("SPEC", spec)
+    };
     let first = world.ok("POST services", &service("s1", r#"{"ports":[{"port":80}]}"#));
     let address = first.str_at(&["spec", "clusterIP"]).to_owned();
     assert!(address.starts_with("10.96."), "{address}");
@@ -150,14 +159,17 @@ fn services_are_given_addresses_and_ports_and_give_them_back() {
     bare.remove_path(&["spec", "clusterIPs"]);
     assert_eq!(world.ok("PUT services/s1", &bare.to_string()).str_at(&["spec", "clusterIP"]), address);
     let open = world.ok("PATCH services/s1", r#"{"spec":{"type":"NodePort"}}"#);
-    let port = open.path(&["spec", "ports"]).and_then(|ports| ports.as_list()?[0].get("nodePort")?.as_i64()).expect("a port");
+    let port =
+        open.path(&["spec", "ports"]).and_then(|ports| ports.as_list()?[0].get("nodePort")?.as_i64()).expect("a port");
     let closed = world.ok("PATCH services/s1", r#"{"spec":{"type":"ClusterIP"}}"#);
     assert_eq!(closed.path(&["spec", "ports"]).and_then(|ports| ports.as_list()?[0].get("nodePort").cloned()), None);
     world.ok("POST services", &service("reuse", &node(&port.to_string())));
-    let named = world.ok("PATCH services/s1", r#"{"spec":{"type":"ExternalName","externalName":"x.y","clusterIP":null}}"#);
+    let named =
+        world.ok("PATCH services/s1", r#"{"spec":{"type":"ExternalName","externalName":"x.y","clusterIP":null}}"#);
     assert_eq!(named.path(&["spec", "clusterIP"]), None, "{named}");
     world.ok("POST services", &service("again", &format!(r#"{{"clusterIP":"{address}","ports":[{{"port":80}}]}}"#)));
-    let headless = world.ok("POST services", &service("h", r#"{"clusterIP":"None","selector":{"a":"b"},"ports":[{"port":80}]}"#));
+    let headless =
+        world.ok("POST services", &service("h", r#"{"clusterIP":"None","selector":{"a":"b"},"ports":[{"port":80}]}"#));
     assert_eq!(headless.path(&["spec", "clusterIPs"]).map(ToString::to_string).as_deref(), Some("[\"None\"]"));
 }
 
@@ -180,7 +192,10 @@ fn scale_is_another_form_of_the_object() {
         "422 Invalid: Scale.autoscaling \"d\" is invalid: spec.replicas: Invalid value: -3: must be greater than or equal to 0"
     );
     assert_eq!(
-        world.fails("PUT deployments.apps/d/scale", r#"{"metadata":{"name":"d","resourceVersion":"1"},"spec":{"replicas":3}}"#),
+        world.fails(
+            "PUT deployments.apps/d/scale",
+            r#"{"metadata":{"name":"d","resourceVersion":"1"},"spec":{"replicas":3}}"#
+        ),
         "409 Conflict: Operation cannot be fulfilled on deployments.apps \"d\": the object has been modified; please apply your changes to the latest version and try again"
     );
 }
@@ -211,7 +226,10 @@ fn apply_creates_owns_and_conflicts() {
     assert_eq!(apply("fieldManager=one", "v"), (200, object.clone()), "nothing changed, nothing written");
     let (code, status) = apply("fieldManager=two", "w");
     assert_eq!((code, status.str_at(&["reason"])), (409, "Conflict"), "{status}");
-    assert_eq!(status.path(&["details", "causes"]).and_then(|causes| causes.as_list()?[0].get("field")?.as_str()), Some(".data.k"));
+    assert_eq!(
+        status.path(&["details", "causes"]).and_then(|causes| causes.as_list()?[0].get("field")?.as_str()),
+        Some(".data.k")
+    );
     let (code, forced) = apply("fieldManager=two&force=true", "w");
     assert_eq!((code, forced.str_at(&["data", "k"])), (200, "w"));
     let (code, status) = apply("", "w");
@@ -224,11 +242,17 @@ fn apply_creates_owns_and_conflicts() {
 #[test]
 fn events_have_two_forms_and_an_hour() {
     let world = World::new();
-    world.ok("POST events", r#"{"metadata":{"name":"e"},"involvedObject":{"kind":"Pod","name":"p"},"message":"hello","reason":"R"}"#);
+    world.ok(
+        "POST events",
+        r#"{"metadata":{"name":"e"},"involvedObject":{"kind":"Pod","name":"p"},"message":"hello","reason":"R"}"#,
+    );
     let other = world.ok("GET events.events.k8s.io/e", "");
     assert_eq!((other.str_at(&["note"]), other.str_at(&["regarding", "name"])), ("hello", "p"));
     assert_eq!(other.str_at(&["apiVersion"]), "events.k8s.io/v1");
-    world.ok("POST events.events.k8s.io", r#"{"metadata":{"name":"f"},"regarding":{"kind":"Pod","name":"q"},"note":"there"}"#);
+    world.ok(
+        "POST events.events.k8s.io",
+        r#"{"metadata":{"name":"f"},"regarding":{"kind":"Pod","name":"q"},"note":"there"}"#,
+    );
     assert_eq!(world.ok("GET events/f", "").str_at(&["message"]), "there");
     let listed = world.ok("GET events?fieldSelector=involvedObject.name%3Dq", "");
     assert_eq!(listed.get("items").and_then(Value::as_list).map(<[Value]>::len), Some(1));
@@ -243,7 +267,11 @@ fn events_have_two_forms_and_an_hour() {
 #[test]
 fn a_kind_added_while_serving_is_served_at_once() {
     let world = World::new();
-    let mut kind = knarr_value::json::from_slice(include_bytes!("../testdata/kinds.json")).expect("kinds").as_list().expect("a list")[0].clone();
+    let mut kind = knarr_value::json::from_slice(include_bytes!("../testdata/kinds.json"))
+        .expect("kinds")
+        .as_list()
+        .expect("a list")[0]
+        .clone();
     kind.set_path(&["kind"], "Secret");
     kind.set_path(&["plural"], "secrets");
     kind.set_path(&["type"], "io.k8s.api.core.v1.Secret");

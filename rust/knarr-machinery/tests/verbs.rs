@@ -147,7 +147,10 @@ fn refusals_are_worded_as_in_kubernetes() {
     let (code, status) = world.typed(post, "{}", "text/plain");
     assert_eq!(
         (code, status.str_at(&["message"])),
-        (415, "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf")
+        (
+            415,
+            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        )
     );
     let big = format!(r#"{{"metadata":{{"name":"b"}},"data":{{"k":"{}"}}}}"#, "a".repeat(3 << 20));
     check(post, &big, "413 RequestEntityTooLarge: Request entity too large: limit is 3145728");
@@ -159,7 +162,12 @@ fn refusals_are_worded_as_in_kubernetes() {
 fn generated_names_are_tried_until_one_is_free() {
     let world = World::new();
     let names: std::collections::BTreeSet<String> = (0..50)
-        .map(|_| world.ok("POST configmaps", r#"{"metadata":{"generateName":"g-"}}"#).str_at(&["metadata", "name"]).to_owned())
+        .map(|_| {
+            world
+                .ok("POST configmaps", r#"{"metadata":{"generateName":"g-"}}"#)
+                .str_at(&["metadata", "name"])
+                .to_owned()
+        })
         .collect();
     assert_eq!(names.len(), 50);
     assert!(names.iter().all(|name| name.len() == 7 && name.starts_with("g-")));
@@ -245,13 +253,17 @@ fn a_watch_sees_every_change_with_its_revision() {
 #[test]
 fn a_pod_bookmark_is_the_empty_pod() {
     let world = World::new();
-    let mut watcher = world.watch(
-        "GET pods?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true",
-    );
+    let mut watcher = world
+        .watch("GET pods?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true");
     let text = frames(&mut watcher)[0].to_string();
     let at = text.find("\"resourceVersion\":\"").expect("a revision");
     assert_eq!(&text[..at], r#"{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"#);
-    assert!(text.ends_with(r#""annotations":{"k8s.io/initial-events-end":"true"}},"spec":{"containers":null},"status":{}}}"#), "{text}");
+    assert!(
+        text.ends_with(
+            r#""annotations":{"k8s.io/initial-events-end":"true"}},"spec":{"containers":null},"status":{}}}"#
+        ),
+        "{text}"
+    );
 }
 
 #[test]
@@ -270,11 +282,17 @@ fn finalizers_hold_an_object_until_they_are_gone() {
     let last = world.ok("PUT configmaps/a", r#"{"metadata":{"name":"a"}}"#);
     assert_eq!(revision(&last), revision(&deleting), "the answer is the state that was written on");
     assert_eq!(world.fails("GET configmaps/a", ""), "404 NotFound: configmaps \"a\" not found");
-    assert_eq!(frames(&mut watcher).iter().map(brief).collect::<Vec<_>>(), [format!("DELETED a@{}", revision(&deleting) + 1)]);
+    assert_eq!(
+        frames(&mut watcher).iter().map(brief).collect::<Vec<_>>(),
+        [format!("DELETED a@{}", revision(&deleting) + 1)]
+    );
     for (policy, finalizer) in [("Foreground", "foregroundDeletion"), ("Orphan", "orphan")] {
         world.ok("POST configmaps", r#"{"metadata":{"name":"b"}}"#);
         let held = world.ok(&format!("DELETE configmaps/b?propagationPolicy={policy}"), "");
-        assert_eq!(held.path(&["metadata", "finalizers"]).and_then(|list| list.as_list()?[0].as_str()), Some(finalizer));
+        assert_eq!(
+            held.path(&["metadata", "finalizers"]).and_then(|list| list.as_list()?[0].as_str()),
+            Some(finalizer)
+        );
         world.ok("PATCH configmaps/b", r#"{"metadata":{"finalizers":null}}"#);
         world.fails("GET configmaps/b", "");
     }
@@ -287,11 +305,16 @@ fn deletions_keep_their_preconditions() {
     let uid = object.str_at(&["metadata", "uid"]);
     assert_eq!(
         world.fails("DELETE configmaps/a", r#"{"preconditions":{"uid":"x"}}"#),
-        format!("409 Conflict: Operation cannot be fulfilled on ConfigMap \"a\": the UID in the precondition (x) does not match the UID in record ({uid}). The object might have been deleted and then recreated")
+        format!(
+            "409 Conflict: Operation cannot be fulfilled on ConfigMap \"a\": the UID in the precondition (x) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+        )
     );
     assert_eq!(
         world.fails("DELETE configmaps/a", r#"{"preconditions":{"resourceVersion":"1"}}"#),
-        format!("409 Conflict: Operation cannot be fulfilled on ConfigMap \"a\": the ResourceVersion in the precondition (1) does not match the ResourceVersion in record ({}). The object might have been modified", revision(&object))
+        format!(
+            "409 Conflict: Operation cannot be fulfilled on ConfigMap \"a\": the ResourceVersion in the precondition (1) does not match the ResourceVersion in record ({}). The object might have been modified",
+            revision(&object)
+        )
     );
     world.ok("DELETE configmaps/a", &format!(r#"{{"preconditions":{{"uid":"{uid}"}}}}"#));
 }

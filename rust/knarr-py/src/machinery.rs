@@ -121,11 +121,7 @@ pub(crate) struct PythonHooks {
 
 impl PythonHooks {
     fn start() -> PyResult<Arc<Self>> {
-        let queue = Arc::new(HookQueue {
-            jobs: Mutex::default(),
-            filled: Condvar::new(),
-            hooks: Mutex::default(),
-        });
+        let queue = Arc::new(HookQueue { jobs: Mutex::default(), filled: Condvar::new(), hooks: Mutex::default() });
         let of_thread = Arc::clone(&queue);
         thread::Builder::new().name("knarr-hooks".to_owned()).spawn(move || run_hooks(&of_thread))?;
         Ok(Arc::new(Self { queue }))
@@ -342,7 +338,10 @@ impl PyMachinery {
         // All steps are checked before anything is registered: a kind is served whole or not at all.
         let names = compiled.hooks.names();
         if let Some(missing) = names.iter().find(|name| !given.contains_key(**name)) {
-            return Err(PyValueError::new_err(format!("{} declares the hook {missing}, which is not given", compiled.kind)));
+            return Err(PyValueError::new_err(format!(
+                "{} declares the hook {missing}, which is not given",
+                compiled.kind
+            )));
         }
         let mut registered = lock(&self.hooks.queue.hooks);
         for name in names {

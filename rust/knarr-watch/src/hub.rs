@@ -215,13 +215,8 @@ impl Resource {
     fn push(&self, shared: &Shared, change: &Change, now: u64, wake: &mut Vec<Waker>) {
         let mut state = self.state.lock();
         let State { ring, classes, candidates } = &mut *state;
-        let entry = Entry::new(
-            change.revision,
-            change.key.clone(),
-            change.record.clone(),
-            change.previous.clone(),
-            now,
-        );
+        let entry =
+            Entry::new(change.revision, change.key.clone(), change.record.clone(), change.previous.clone(), now);
         let position = ring.push(Arc::new(entry));
         shared.evict(ring);
         let key = Key::parse(&change.key[self.prefix.len()..]);

@@ -74,6 +74,11 @@ impl Ring {
             return None;
         }
         let start = self.entries.partition_point(|entry| entry.revision <= from);
-        Some(self.entries.range(start..).enumerate().map(move |(index, entry)| (self.first + (start + index) as u64, entry)))
+        Some(
+            self.entries
+                .range(start..)
+                .enumerate()
+                .map(move |(index, entry)| (self.first + (start + index) as u64, entry)),
+        )
     }
 }

@@ -56,11 +56,14 @@ pub enum WatchItem {
     End(Bytes),
 }
 
+/// Entries of a watcher's own, with what they are to it.
+type Events = VecDeque<(Arc<Entry>, Kind)>;
+
 enum Backlog {
     /// Ring positions.
     Ring(VecDeque<(u64, Kind)>),
     /// Out of the store's history: entries of this watcher's own.
-    History(VecDeque<(Arc<Entry>, Kind)>),
+    History(Events),
 }
 
 struct InitialState {
@@ -177,8 +180,7 @@ impl Watcher {
 
     fn control(&mut self, kind: Kind, revision: Revision) -> WatchItem {
         let encoding = self.encoding_now();
-        let event =
-            HubEvent { kind, key: b"", record: None, previous: None, revision, oldest: Revision(0) };
+        let event = HubEvent { kind, key: b"", record: None, previous: None, revision, oldest: Revision(0) };
         WatchItem::Frame(self.resource.encoder(encoding)(&event))
     }
 
@@ -297,7 +299,7 @@ impl Watcher {
     fn resume(&mut self) -> Result<(), Revision> {
         let resource = Arc::clone(&self.resource);
         // At first try the ring alone; the store's history is read without the lock, since it may be long.
-        let mut history: Option<VecDeque<(Arc<Entry>, Kind)>> = None;
+        let mut history: Option<Events> = None;
         let mut reached = self.last;
         loop {
             let mut state = resource.state.lock();
@@ -348,7 +350,7 @@ impl Watcher {
     }
 
     /// This watcher's events after `last` out of the store's history, and the revision up to which they are complete.
-    fn history(&self, selection: &Selection) -> Result<(VecDeque<(Arc<Entry>, Kind)>, Revision), Revision> {
+    fn history(&self, selection: &Selection) -> Result<(Events, Revision), Revision> {
         // Read first: what the hub has seen by now is in the history by now.
         let newest = self.shared.seen();
         let changes =

@@ -87,15 +87,25 @@ impl Selects {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put { key: (u8, u8), state: State },
-    Delete { key: (u8, u8) },
+    Put {
+        key: (u8, u8),
+        state: State,
+    },
+    Delete {
+        key: (u8, u8),
+    },
     /// An unrelated key: revisions that this resource does not see.
     Other,
     Start(Selects),
     /// Reads up to `count` events of one watcher: few for a slow one.
-    Read { watcher: usize, count: usize },
+    Read {
+        watcher: usize,
+        count: usize,
+    },
     /// Drops the watcher and starts another from the last revision it returned.
-    Reconnect { watcher: usize },
+    Reconnect {
+        watcher: usize,
+    },
     Tick,
 }
 

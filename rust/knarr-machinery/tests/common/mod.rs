@@ -9,9 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use knarr_base::{Clock, Instant, SeededRng, User, WallTime};
-use knarr_machinery::{
-    Accept, Hooks, Machinery, NoHooks, Options, Parts, Request, Response, Settings, Verb,
-};
+use knarr_machinery::{Accept, Hooks, Machinery, NoHooks, Options, Parts, Request, Response, Settings, Verb};
 use knarr_schema::CompiledKind;
 use knarr_store::{MemoryStore, Store};
 use knarr_value::{TypeTable, Value, json};
