@@ -48,6 +48,9 @@ pub const LEASE_SECONDS_MAX: i64 = 9_000_000_000;
 /// Proposals of one member whose outcome it does not know yet.
 pub const PROPOSALS_IN_FLIGHT_MAX: usize = 1 << 16;
 
+/// Bytes of a request's body: kube-apiserver's own bound, so that what it takes is taken here, and refused with its words.
+pub const REQUEST_BODY_BYTES_MAX: usize = 3 << 20;
+
 /// Bytes of history that the ring of one resource keeps in the watch hub.
 pub const WATCH_RING_BYTES_MAX: usize = 64 << 20;
 /// Seconds after which a ring forgets; the store's own history goes back as far.
