@@ -27,7 +27,8 @@ fn resident_kb() -> u64 {
 fn main() {
     let dir = std::env::args().nth(1).map_or_else(|| std::env::temp_dir().join("knarr-bench-store"), PathBuf::from);
     let _ = std::fs::remove_dir_all(&dir);
-    let store = LocalStore::open(&dir, Options { maintenance: Duration::from_millis(500), ..Options::default() }).unwrap();
+    let store =
+        LocalStore::open(&dir, Options { maintenance: Duration::from_millis(500), ..Options::default() }).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for clients in [1usize, 8, 64, 512] {
         let total = if clients == 1 { 3_000 } else { 60_000 };
@@ -56,11 +57,21 @@ fn main() {
         );
     }
     let usage = store.stats().usage[0];
-    println!("{} keys, {} kB live, {} kB history, {} kB resident", usage.keys, usage.live_bytes >> 10, usage.history_bytes >> 10, resident_kb());
+    println!(
+        "{} keys, {} kB live, {} kB history, {} kB resident",
+        usage.keys,
+        usage.live_bytes >> 10,
+        usage.history_bytes >> 10,
+        resident_kb()
+    );
     drop(store);
     let started = Instant::now();
     let store = LocalStore::open(&dir, Options::default()).unwrap();
-    println!("reopened at revision {} in {:.0} ms", store.revision(KeySpace::Cluster), started.elapsed().as_secs_f64() * 1e3);
+    println!(
+        "reopened at revision {} in {:.0} ms",
+        store.revision(KeySpace::Cluster),
+        started.elapsed().as_secs_f64() * 1e3
+    );
     drop(store);
     let _ = std::fs::remove_dir_all(&dir);
 }

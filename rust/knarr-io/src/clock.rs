@@ -35,7 +35,8 @@ mod tests {
     fn time_goes_on_and_is_about_now() {
         let before = SystemClock.now();
         assert!(SystemClock.now() >= before);
-        let system = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_micros();
+        let system =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_micros();
         assert!(i128::from(SystemClock.wall().0).abs_diff(system as i128) < 10_000_000);
     }
 }

@@ -38,13 +38,16 @@ impl DirectoryDisk {
         let disk = Self { path: path.to_owned() };
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             // The directory itself must survive a power loss, or all that is in it is lost.
-            fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(error("sync", &parent.display().to_string()))?;
+            fs::File::open(parent)
+                .and_then(|parent| parent.sync_all())
+                .map_err(error("sync", &parent.display().to_string()))?;
         }
         Ok(disk)
     }
 
     fn file(&self, name: &str, options: &mut OpenOptions, operation: &'static str) -> Result<RealFile, DiskError> {
-        let file = options.read(true).write(true).mode(0o600).open(self.path.join(name)).map_err(error(operation, name))?;
+        let file =
+            options.read(true).write(true).mode(0o600).open(self.path.join(name)).map_err(error(operation, name))?;
         Ok(RealFile { file, name: name.to_owned() })
     }
 }

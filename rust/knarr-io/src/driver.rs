@@ -119,7 +119,9 @@ impl Driver {
         let mut unsynced = 0;
         for proposal in proposals {
             self.sequence += 1;
-            let open = batch.get_or_insert_with(|| Batch::new(self.member, self.incarnation, self.sequence - self.waiting.len() as u64));
+            let open = batch.get_or_insert_with(|| {
+                Batch::new(self.member, self.incarnation, self.sequence - self.waiting.len() as u64)
+            });
             open.push(self.sequence, &proposal.command);
             self.waiting.push_back(proposal.reply);
             self.shared.counters.proposals.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +166,11 @@ impl Driver {
                     continue; // of a life before this one: nobody waits
                 }
                 // One proposer, one log: answers come in the order of the proposals.
-                assert_eq!(id.sequence, self.sequence + 1 - self.waiting.len() as u64, "each proposal is applied in turn");
+                assert_eq!(
+                    id.sequence,
+                    self.sequence + 1 - self.waiting.len() as u64,
+                    "each proposal is applied in turn"
+                );
                 if let Some(Some(reply)) = self.waiting.pop_front() {
                     let _ = reply.send(answer); // the writer may have gone
                 }
@@ -260,7 +266,12 @@ impl Maintenance {
 }
 
 /// Writes the pinned state. Answers its bytes.
-pub(crate) fn write_snapshot(disk: &dyn Disk, machine: &Machine, snapshot: &Snapshot, pin: &Pin) -> Result<u64, knarr_base::DiskError> {
+pub(crate) fn write_snapshot(
+    disk: &dyn Disk,
+    machine: &Machine,
+    snapshot: &Snapshot,
+    pin: &Pin,
+) -> Result<u64, knarr_base::DiskError> {
     let mut writer = SnapshotWriter::new(disk, snapshot)?;
     machine.pages(pin, |page| writer.page(&page))?;
     writer.finish()

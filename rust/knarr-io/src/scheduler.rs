@@ -18,7 +18,7 @@ use bytes::Bytes;
 use knarr_base::{BoxFuture, Clock, Revision, Rng, User};
 use knarr_machinery::{Accept, Api, Binding, KindEntry, Machinery, Options, Request, Response, Status, Verb};
 use knarr_scheduler::{Assignment, Options as SchedulerOptions, Outcome, Scheduler, Unschedulable};
-use knarr_store::{Change, KeySpace, Record, Sink, Store};
+use knarr_store::{Change, KeySpace, Record, Sink};
 use knarr_value::{Map, Str, Value, json, stored};
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use knarr_base::{BoxFuture, Clock, DiskError, DiskErrorKind, Disk, Revision, limits};
+use knarr_base::{BoxFuture, Clock, Disk, DiskError, DiskErrorKind, Revision, limits};
 use knarr_raft::Group;
 use knarr_store::{
-    Answer, Change, Command, KeySpace, Lease, Lessor, Page, Record, Sink, Store, StoreError, Txn, TxnOutcome, Usage, encode_command,
-    txn_outcome,
+    Answer, Change, Command, KeySpace, Lease, Lessor, Page, Record, Sink, Store, StoreError, Txn, TxnOutcome, Usage,
+    encode_command, txn_outcome,
 };
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -113,7 +113,9 @@ impl LocalStore {
         let disk = DirectoryDisk::open(dir).map_err(|error| failed(error.into()))?;
         let lock = match disk.lock("lock") {
             Ok(lock) => lock,
-            Err(DiskError { kind: DiskErrorKind::Locked, .. }) => return Err(OpenError::Locked { dir: dir.to_owned() }),
+            Err(DiskError { kind: DiskErrorKind::Locked, .. }) => {
+                return Err(OpenError::Locked { dir: dir.to_owned() });
+            }
             Err(error) => return Err(failed(error.into())),
         };
         let disk: Arc<dyn Disk> = Arc::new(disk);
@@ -131,7 +133,9 @@ impl LocalStore {
         let mut group = started.group;
         group.campaign();
         for entry in group.work().map_err(|error| failed(error.0.into()))? {
-            machine.apply(entry.index, entry.data).map_err(|source| OpenError::Entry { dir: dir.to_owned(), source })?;
+            machine
+                .apply(entry.index, entry.data)
+                .map_err(|source| OpenError::Entry { dir: dir.to_owned(), source })?;
         }
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut lessor = Lessor::default();
@@ -337,7 +341,14 @@ impl Store for LocalStore {
         self.shared.machine.get(space, key, at)
     }
 
-    fn range(&self, space: KeySpace, from: &[u8], to: &[u8], at: Option<Revision>, limit: usize) -> Result<(Page, Revision), StoreError> {
+    fn range(
+        &self,
+        space: KeySpace,
+        from: &[u8],
+        to: &[u8],
+        at: Option<Revision>,
+        limit: usize,
+    ) -> Result<(Page, Revision), StoreError> {
         self.shared.machine.range(space, from, to, at, limit)
     }
 

@@ -31,7 +31,12 @@ impl Drop for Dir {
 }
 
 fn small() -> Options {
-    Options { segment_bytes: 256 << 10, snapshot_log_bytes_min: 512 << 10, maintenance: Duration::from_millis(20), ..Options::default() }
+    Options {
+        segment_bytes: 256 << 10,
+        snapshot_log_bytes_min: 512 << 10,
+        maintenance: Duration::from_millis(20),
+        ..Options::default()
+    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -68,7 +73,9 @@ fn all_is_there_after_reopening_across_segments_and_snapshots() {
     assert_eq!(store.digest(), store.audit());
     // History reaches back over the restart: a watch resumes from a revision of the life before.
     assert_eq!(store.history(KeySpace::Cluster, Revision(2)).unwrap().len(), 2_000);
-    let logs = std::fs::read_dir(&dir.0).unwrap().filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("log-"));
+    let logs = std::fs::read_dir(&dir.0)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("log-"));
     assert!(logs.count() < 8, "segments before the snapshot are gone");
 }
 
@@ -108,7 +115,8 @@ fn a_flipped_bit_is_refused_naming_file_and_offset() {
         bad[sector * 512 + 100] ^= 0x10;
         std::fs::write(&log, &bad).unwrap();
         let error = LocalStore::open(&dir.0, small()).err().unwrap().to_string();
-        let expected = format!("log-00000001.seg is damaged at offset {}: a sector's checksum does not match", sector * 512);
+        let expected =
+            format!("log-00000001.seg is damaged at offset {}: a sector's checksum does not match", sector * 512);
         assert!(error.ends_with(&expected), "{error}");
     }
     std::fs::write(&log, &good).unwrap();

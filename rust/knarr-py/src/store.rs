@@ -32,7 +32,8 @@ impl Store {
     #[pyo3(signature = (path, fsync = true))]
     fn open(py: Python<'_>, path: std::path::PathBuf, fsync: bool) -> PyResult<Self> {
         let options = Options { fsync, ..Options::default() };
-        let inner = py.detach(|| LocalStore::open(path, options)).map_err(|error| PyOSError::new_err(error.to_string()))?;
+        let inner =
+            py.detach(|| LocalStore::open(path, options)).map_err(|error| PyOSError::new_err(error.to_string()))?;
         Ok(Self { inner })
     }
 

@@ -21,7 +21,10 @@ impl fmt::Display for OpenError {
         match self {
             Self::Damaged { file, offset, what } => write!(f, "{file} is damaged at offset {offset}: {what}"),
             Self::Gap { snapshot, first } => {
-                write!(f, "the log begins at entry {first}, but the newest snapshot ends at {snapshot}: a snapshot file is missing")
+                write!(
+                    f,
+                    "the log begins at entry {first}, but the newest snapshot ends at {snapshot}: a snapshot file is missing"
+                )
             }
             Self::Disk(error) => error.fmt(f),
         }

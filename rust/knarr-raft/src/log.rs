@@ -1,6 +1,6 @@
 //! The log on disk: numbered segments of batches, each appended with one write and one sync.
 //!
-//! Files: `log-<number>.seg`, preallocated and zero-filled; `spare.seg`, the next one, ready; `new.tmp`, one being made. A segment
+//! Files: `log-<number>.seg`, preallocated and zero-filled; `spare.seg`, the next one, ready; `new.tmp` and `spare.tmp`, being made. A segment
 //! begins with its own length and the hard state, so that no earlier one is needed for them.
 //!
 //! Opening reads batch after batch. Where the expected batch is not whole, either it is the last one and was torn (some of its
@@ -52,7 +52,10 @@ const HARD: u8 = 2;
 const ENTRY: u8 = 3;
 
 const SPARE: &str = "spare.seg";
+/// Made by the thread that appends, when there is no spare.
 const NEW: &str = "new.tmp";
+/// Made by the thread that prepares; another name, since both may be at it at once.
+const NEW_SPARE: &str = "spare.tmp";
 
 struct Segment {
     number: u32,
@@ -91,17 +94,26 @@ fn segment_number(name: &str) -> Option<u32> {
     if digits.len() == 8 { u32::from_str_radix(digits, 16).ok() } else { None }
 }
 
+/// Removes what an unfinished creation left under `name`, for certain: were the removal still undecided at a power loss, a rename
+/// of the file created next could be seen to have moved the old one.
+pub(crate) fn remove_leftover(disk: &dyn Disk, name: &str) -> Result<(), DiskError> {
+    if disk.list()?.iter().any(|found| found == name) {
+        marks::hit("raft.log.leftover");
+        disk.remove(name)?;
+        disk.sync_dir()?;
+    }
+    Ok(())
+}
+
 /// Makes sure that there is a zero-filled file for the next segment. Takes the time of writing it: call it where nobody waits.
 pub(crate) fn prepare_spare(disk: &dyn Disk, size: u64) -> Result<(), DiskError> {
     let names = disk.list()?;
     if names.iter().any(|name| name == SPARE) {
         return Ok(());
     }
-    if names.iter().any(|name| name == NEW) {
-        disk.remove(NEW)?;
-    }
-    disk.create(NEW, size)?;
-    disk.rename(NEW, SPARE)?;
+    remove_leftover(disk, NEW_SPARE)?;
+    disk.create(NEW_SPARE, size)?;
+    disk.rename(NEW_SPARE, SPARE)?;
     disk.sync_dir()
 }
 
@@ -141,7 +153,10 @@ impl Log {
         };
         let Recovery { batch, hard, entries, .. } = recovery;
         let batch = batch.unwrap_or(1);
-        Ok((Self { disk, options, file, offset, size, batch, segments, hard, appended_bytes: 0 }, Recovered { hard, entries }))
+        Ok((
+            Self { disk, options, file, offset, size, batch, segments, hard, appended_bytes: 0 },
+            Recovered { hard, entries },
+        ))
     }
 
     /// The file of a new segment: the spare one if it is large enough, under its new name for certain when this returns.
@@ -155,9 +170,7 @@ impl Log {
         if spare {
             disk.rename(SPARE, &name)?;
         } else {
-            if disk.list()?.iter().any(|name| name == NEW) {
-                disk.remove(NEW)?;
-            }
+            remove_leftover(disk, NEW)?;
             disk.create(NEW, size)?;
             disk.rename(NEW, &name)?;
         }
@@ -279,7 +292,11 @@ struct Recovery {
 impl Recovery {
     fn segment(&mut self, name: &str, number: u32, bytes: &[u8]) -> Result<End, OpenError> {
         self.last_index_of_segment = 0;
-        let damaged = |offset: usize, what: &'static str| OpenError::Damaged { file: name.to_owned(), offset: offset as u64, what };
+        let damaged = |offset: usize, what: &'static str| OpenError::Damaged {
+            file: name.to_owned(),
+            offset: offset as u64,
+            what,
+        };
         let look = |offset: usize| sector::inspect(&bytes[offset..(offset + SECTOR_BYTES).min(bytes.len())], number);
         let mut offset = 0;
         'batches: while offset < bytes.len() {
@@ -293,7 +310,11 @@ impl Recovery {
                     Sector::Whole { batch, sector, last, used } => {
                         let wanted = *self.batch.get_or_insert(batch);
                         if let Some((file, offset)) = &self.torn {
-                            return Err(OpenError::Damaged { file: file.clone(), offset: *offset, what: "a batch that was synced is missing" });
+                            return Err(OpenError::Damaged {
+                                file: file.clone(),
+                                offset: *offset,
+                                what: "a batch that was synced is missing",
+                            });
                         }
                         if batch != wanted || sector != expected {
                             return Err(damaged(at, "a batch is out of order"));

@@ -38,7 +38,8 @@ pub(crate) fn seal(payload: &[u8], batch: u64, segment: u32) -> Vec<u8> {
     let sectors = count(payload.len());
     let mut out = vec![0; sectors * SECTOR_BYTES];
     for (number, sector) in out.chunks_exact_mut(SECTOR_BYTES).enumerate() {
-        let part = &payload[(number * PAYLOAD_BYTES).min(payload.len())..((number + 1) * PAYLOAD_BYTES).min(payload.len())];
+        let part =
+            &payload[(number * PAYLOAD_BYTES).min(payload.len())..((number + 1) * PAYLOAD_BYTES).min(payload.len())];
         sector[4..6].copy_from_slice(&(part.len() as u16).to_le_bytes());
         sector[6] = u8::from(number + 1 == sectors);
         sector[8..16].copy_from_slice(&batch.to_le_bytes());
@@ -64,7 +65,12 @@ pub(crate) fn inspect(sector: &[u8], segment: u32) -> Sector {
     if word(0) != crc32fast::hash(&sector[4..SECTOR_BYTES]) || word(20) != segment || used > PAYLOAD_BYTES {
         return Sector::Damaged;
     }
-    Sector::Whole { batch: u64::from(word(8)) | u64::from(word(12)) << 32, sector: word(16), last: sector[6] == 1, used }
+    Sector::Whole {
+        batch: u64::from(word(8)) | u64::from(word(12)) << 32,
+        sector: word(16),
+        last: sector[6] == 1,
+        used,
+    }
 }
 
 #[cfg(test)]

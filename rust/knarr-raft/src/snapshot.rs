@@ -8,7 +8,7 @@
 use knarr_base::{Disk, DiskError, File, LogIndex, MemberId, Term};
 
 use crate::error::OpenError;
-use crate::log::read_all;
+use crate::log::{read_all, remove_leftover};
 
 const MAGIC: &[u8; 8] = b"knarrsnp";
 const VERSION: u32 = 1;
@@ -49,9 +49,7 @@ pub struct SnapshotWriter<'a> {
 impl<'a> SnapshotWriter<'a> {
     /// Begins a file.
     pub fn new(disk: &'a dyn Disk, snapshot: &Snapshot) -> Result<Self, DiskError> {
-        if disk.list()?.iter().any(|name| name == TEMPORARY) {
-            disk.remove(TEMPORARY)?;
-        }
+        remove_leftover(disk, TEMPORARY)?;
         let file = disk.create(TEMPORARY, 0)?;
         let mut writer = Self { disk, file, index: snapshot.index.0, number: 0, offset: 0, buffer: Vec::new() };
         let mut head = MAGIC.to_vec();
@@ -153,8 +151,13 @@ pub(crate) fn load(disk: &dyn Disk) -> Result<Option<Loaded>, OpenError> {
 
 fn parse_head(head: &[u8]) -> Option<Snapshot> {
     let rest = head.strip_prefix(MAGIC)?.strip_prefix(&VERSION.to_le_bytes())?;
-    let numbers: Vec<u64> = rest.chunks(8).map(|chunk| chunk.try_into().map(u64::from_le_bytes)).collect::<Result<_, _>>().ok()?;
+    let numbers: Vec<u64> =
+        rest.chunks(8).map(|chunk| chunk.try_into().map(u64::from_le_bytes)).collect::<Result<_, _>>().ok()?;
     let (index, numbers) = numbers.split_first()?;
     let (term, voters) = numbers.split_first()?;
-    Some(Snapshot { index: LogIndex(*index), term: Term(*term), voters: voters.iter().copied().map(MemberId).collect() })
+    Some(Snapshot {
+        index: LogIndex(*index),
+        term: Term(*term),
+        voters: voters.iter().copied().map(MemberId).collect(),
+    })
 }

@@ -63,7 +63,13 @@ impl Storage for Tail {
         Ok(RaftState::new(self.hard.clone(), self.conf.clone()))
     }
 
-    fn entries(&self, low: u64, high: u64, max_size: impl Into<Option<u64>>, _: GetEntriesContext) -> raft::Result<Vec<Entry>> {
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
         if low <= self.before.0 {
             return Err(Error::Store(StorageError::Compacted));
         }

@@ -87,7 +87,8 @@ pub fn run_with(seed: u64, bug: Bug) -> Result<Report, String> {
     options.entry_cache_bytes_max = rng.below(2) as usize * 10_000;
     let (keys, value_bytes_max) = (1 + rng.below(30), 1 + rng.below(3_000));
     let lives = 3 + rng.below(6);
-    let mut world = World { disk, model: Model::default(), rng, options, bug, report: Report::default(), keys, value_bytes_max };
+    let mut world =
+        World { disk, model: Model::default(), rng, options, bug, report: Report::default(), keys, value_bytes_max };
     for life in 0..lives {
         // The last life keeps its power: the store must come up and serve.
         if life + 1 < lives {
@@ -280,7 +281,8 @@ impl World {
         drop(up);
         let names = self.disk.list().map_err(|error| error.to_string())?;
         let newest = names.iter().rfind(|name| name.starts_with("snap-") && name.ends_with(".snap")).cloned();
-        let targets: Vec<String> = names.into_iter().filter(|name| name.starts_with("log-") || Some(name) == newest.as_ref()).collect();
+        let targets: Vec<String> =
+            names.into_iter().filter(|name| name.starts_with("log-") || Some(name) == newest.as_ref()).collect();
         let file = targets[self.rng.below(targets.len() as u64) as usize].clone();
         let bytes = self.disk.bytes(&file);
         let (offset, bit) = (self.rng.below(bytes.len() as u64), self.rng.below(8) as u8);

@@ -40,7 +40,9 @@ fn a_seed_gives_the_same_life_twice() {
 #[test]
 fn known_bugs_are_found_again() {
     for bug in [Bug::LyingSync, Bug::EarlyAnswer] {
-        let found = (0..100).filter(|seed| std::panic::catch_unwind(|| run_with(*seed, bug)).is_ok_and(|end| end.is_err())).count();
+        let found = (0..100)
+            .filter(|seed| std::panic::catch_unwind(|| run_with(*seed, bug)).is_ok_and(|end| end.is_err()))
+            .count();
         assert!(found > 20, "{bug:?} was found in {found} of 100 lives");
     }
 }

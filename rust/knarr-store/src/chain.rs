@@ -196,7 +196,11 @@ impl Chain {
 
     /// Puts the packed form in the place of `record`, if it is still there. Answers bytes before and after.
     pub fn replace(&mut self, record: &Arc<Record>, packed: Packed) -> Option<(usize, usize)> {
-        let version = self.older.as_mut()?.iter_mut().find(|version| matches!(version, Version::Live(it) if Arc::ptr_eq(it, record)))?;
+        let version = self
+            .older
+            .as_mut()?
+            .iter_mut()
+            .find(|version| matches!(version, Version::Live(it) if Arc::ptr_eq(it, record)))?;
         let before = version.bytes();
         *version = Version::Packed(Arc::new(packed));
         Some((before, version.bytes()))
@@ -243,7 +247,8 @@ fn decode(packed: &Packed, newer: &[u8]) -> Bytes {
     if packed.middle.len() == middle_len {
         value.extend_from_slice(&packed.middle);
     } else {
-        let plain = zstd::bulk::Decompressor::with_dictionary(newer).and_then(|mut zstd| zstd.decompress(&packed.middle, middle_len));
+        let plain = zstd::bulk::Decompressor::with_dictionary(newer)
+            .and_then(|mut zstd| zstd.decompress(&packed.middle, middle_len));
         match plain {
             Ok(plain) => value.extend_from_slice(&plain),
             Err(error) => panic!("a superseded version does not unpack: {error}"),

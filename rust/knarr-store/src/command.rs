@@ -49,7 +49,8 @@ pub fn encode_command(command: &Command) -> Result<Vec<u8>, StoreError> {
             if ops > TXN_OPS_MAX {
                 return Err(StoreError::TooManyOps { ops, ops_max: TXN_OPS_MAX });
             }
-            let bytes: usize = txn.compare.iter().map(compare_bytes).chain(txn.then.iter().chain(&txn.otherwise).map(op_bytes)).sum();
+            let bytes: usize =
+                txn.compare.iter().map(compare_bytes).chain(txn.then.iter().chain(&txn.otherwise).map(op_bytes)).sum();
             if bytes > TXN_BYTES_MAX {
                 return Err(StoreError::TooLarge { bytes, bytes_max: TXN_BYTES_MAX });
             }
@@ -163,7 +164,10 @@ fn decode_command(bytes: Bytes) -> Result<Command, Malformed> {
         }
         2 => {
             let lease = reader.varint()?;
-            Command::LeaseGrant { lease, seconds: i64::try_from(reader.varint()?).map_err(|_| Malformed("lease time"))? }
+            Command::LeaseGrant {
+                lease,
+                seconds: i64::try_from(reader.varint()?).map_err(|_| Malformed("lease time"))?,
+            }
         }
         3 => Command::LeaseRevoke { lease: reader.varint()? },
         _ => return Err(Malformed("command")),

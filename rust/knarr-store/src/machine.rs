@@ -88,7 +88,11 @@ impl Machine {
     ///
     /// Entries come in order, each once; the index is checked. Sinks have seen the changes when this returns.
     /// Errors: the entry does not decode; then nothing has changed, and nothing more can be applied.
-    pub fn apply(&self, index: LogIndex, data: Bytes) -> Result<Vec<(ProposalId, Result<Answer, StoreError>)>, Malformed> {
+    pub fn apply(
+        &self,
+        index: LogIndex,
+        data: Bytes,
+    ) -> Result<Vec<(ProposalId, Result<Answer, StoreError>)>, Malformed> {
         let mut books = self.books.lock();
         assert_eq!(index.0, books.applied.0 + 1, "entries are applied in order");
         if data.is_empty() {
@@ -130,7 +134,8 @@ impl Machine {
                 let ended = books.leases.get(&lease).cloned().ok_or(StoreError::LeaseNotFound { lease })?;
                 for space in KeySpace::ALL {
                     let delete = |key: &Bytes| Op::Delete { from: key.clone(), to: None };
-                    let then: Vec<Op> = ended.keys.iter().filter(|(of, _)| *of == space).map(|(_, key)| delete(key)).collect();
+                    let then: Vec<Op> =
+                        ended.keys.iter().filter(|(of, _)| *of == space).map(|(_, key)| delete(key)).collect();
                     if !then.is_empty() {
                         self.transact(books, &Txn { space, compare: Vec::new(), then, otherwise: Vec::new() })?;
                     }
@@ -222,7 +227,14 @@ impl Machine {
     }
 
     /// A range as of one revision; see [`Store::range`](crate::Store::range).
-    pub fn range(&self, space: KeySpace, from: &[u8], to: &[u8], at: Option<Revision>, limit: usize) -> Result<(Page, Revision), StoreError> {
+    pub fn range(
+        &self,
+        space: KeySpace,
+        from: &[u8],
+        to: &[u8],
+        at: Option<Revision>,
+        limit: usize,
+    ) -> Result<(Page, Revision), StoreError> {
         let lock = self.space(space);
         let mut page = Page::default();
         let mut guard = lock.read();
@@ -319,7 +331,9 @@ impl Machine {
                 hash = mix(hash ^ number);
             }
         }
-        books.leases.iter().fold(hash, |hash, (id, lease)| mix(mix(hash ^ id) ^ lease.seconds.unsigned_abs() ^ lease.keys.len() as u64))
+        books.leases.iter().fold(hash, |hash, (id, lease)| {
+            mix(mix(hash ^ id) ^ lease.seconds.unsigned_abs() ^ lease.keys.len() as u64)
+        })
     }
 }
 
@@ -393,7 +407,8 @@ impl Lessor {
     /// Leases whose time is over, in order of their ids; each is to be revoked through the log.
     #[must_use]
     pub fn expired(&self, now: knarr_base::Instant) -> Vec<u64> {
-        let mut over: Vec<u64> = self.deadlines.iter().filter(|(_, deadline)| **deadline <= now).map(|(lease, _)| *lease).collect();
+        let mut over: Vec<u64> =
+            self.deadlines.iter().filter(|(_, deadline)| **deadline <= now).map(|(lease, _)| *lease).collect();
         over.sort_unstable();
         over
     }

@@ -71,7 +71,14 @@ impl Store for MemoryStore {
         self.machine.get(space, key, at)
     }
 
-    fn range(&self, space: KeySpace, from: &[u8], to: &[u8], at: Option<Revision>, limit: usize) -> Result<(Page, Revision), StoreError> {
+    fn range(
+        &self,
+        space: KeySpace,
+        from: &[u8],
+        to: &[u8],
+        at: Option<Revision>,
+        limit: usize,
+    ) -> Result<(Page, Revision), StoreError> {
         self.machine.range(space, from, to, at, limit)
     }
 

@@ -113,7 +113,13 @@ impl Machine {
     }
 
     /// A page of keys after `from`, and the last key looked at (None: there was none).
-    fn keys_page(&self, space: KeySpace, at: Revision, compacted: Revision, from: Bound<Bytes>) -> (Vec<u8>, Option<Bytes>) {
+    fn keys_page(
+        &self,
+        space: KeySpace,
+        at: Revision,
+        compacted: Revision,
+        from: Bound<Bytes>,
+    ) -> (Vec<u8>, Option<Bytes>) {
         let guard = self.space(space).read();
         let mut page = vec![KEYS, space.number()];
         let mut last = None;
@@ -128,7 +134,12 @@ impl Machine {
     }
 
     /// A page of changes after the `after.1`th of revision `after.0`.
-    fn changes_page(&self, space: KeySpace, at: Revision, after: (Revision, usize)) -> (Vec<u8>, Option<(Revision, usize)>) {
+    fn changes_page(
+        &self,
+        space: KeySpace,
+        at: Revision,
+        after: (Revision, usize),
+    ) -> (Vec<u8>, Option<(Revision, usize)>) {
         let guard = self.space(space).read();
         let mut page = vec![CHANGES, space.number()];
         let mut last: Option<(Revision, usize)> = None;

@@ -112,7 +112,15 @@ impl Space {
 
     /// Keys from `from` on as of `at`, at most `keys_max` chains looked at. Adds to `page` until `limit` (0: none) and counts the
     /// rest. Answers the key to go on from, None at the end.
-    pub fn scan(&self, from: &[u8], to: Option<&[u8]>, at: Revision, limit: usize, keys_max: usize, page: &mut Page) -> Option<Bytes> {
+    pub fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        at: Revision,
+        limit: usize,
+        keys_max: usize,
+        page: &mut Page,
+    ) -> Option<Bytes> {
         let newest = at == self.revision;
         for (seen, (key, chain)) in self.index.range::<[u8], _>(bounds(from, to)?).enumerate() {
             if seen == keys_max {
@@ -140,10 +148,14 @@ impl Space {
         };
         match compare {
             Compare::ModRevision { key, op, revision } => ordered(key, *op, revision.0, |record| record.mod_revision.0),
-            Compare::CreateRevision { key, op, revision } => ordered(key, *op, revision.0, |record| record.create_revision.0),
+            Compare::CreateRevision { key, op, revision } => {
+                ordered(key, *op, revision.0, |record| record.create_revision.0)
+            }
             Compare::Version { key, op, version } => ordered(key, *op, *version, |record| record.version),
             Compare::Lease { key, op, lease } => ordered(key, *op, *lease, |record| record.lease),
-            Compare::Value { key, op, value } => self.head(key).is_some_and(|record| matches(*op, record.value.cmp(value))),
+            Compare::Value { key, op, value } => {
+                self.head(key).is_some_and(|record| matches(*op, record.value.cmp(value)))
+            }
         }
     }
 
@@ -161,13 +173,17 @@ impl Space {
             let result = match op {
                 Op::Put { key, value, lease } => {
                     let change = self.put(key, value, *lease, revision);
-                    let result = change.record.clone().map(|record| OpResult::Put { record, previous: change.previous.clone() });
+                    let result =
+                        change.record.clone().map(|record| OpResult::Put { record, previous: change.previous.clone() });
                     applied.changes.push(change);
                     result
                 }
                 Op::Delete { from, to } => {
                     let deleted = self.delete(from, to.as_deref(), revision);
-                    let records = deleted.iter().filter_map(|change| Some((change.key.clone(), change.previous.clone()?))).collect();
+                    let records = deleted
+                        .iter()
+                        .filter_map(|change| Some((change.key.clone(), change.previous.clone()?)))
+                        .collect();
                     applied.changes.extend(deleted);
                     Some(OpResult::Delete { deleted: records })
                 }
@@ -205,8 +221,11 @@ impl Space {
 
     fn delete(&mut self, from: &[u8], to: Option<&[u8]>, revision: Revision) -> Vec<Change> {
         let Some(range) = bounds(from, to) else { return Vec::new() };
-        let live: Vec<(Bytes, Arc<Record>)> =
-            self.index.range::<[u8], _>(range).filter_map(|(key, chain)| Some((key.clone(), chain.live()?.clone()))).collect();
+        let live: Vec<(Bytes, Arc<Record>)> = self
+            .index
+            .range::<[u8], _>(range)
+            .filter_map(|(key, chain)| Some((key.clone(), chain.live()?.clone())))
+            .collect();
         live.into_iter()
             .map(|(key, previous)| {
                 let key = self.set(&key, Version::Deleted(revision), Some(&previous));
@@ -271,11 +290,13 @@ impl Space {
     /// Drops the versions of `key` that were superseded at `revision` or before, and the key if it is deleted since then.
     fn trim(&mut self, key: &Bytes, revision: Revision) {
         let Some(chain) = self.index.get_mut(key) else { return };
-        let superseded = (0..chain.older().len()).take_while(|index| chain.version(index + 1).revision() <= revision).count();
+        let superseded =
+            (0..chain.older().len()).take_while(|index| chain.version(index + 1).revision() <= revision).count();
         if superseded > 0
             && let Some(older) = &mut chain.older
         {
-            let freed: usize = older.drain(..superseded).filter(|version| !version.is_deleted()).map(|version| version.bytes()).sum();
+            let freed: usize =
+                older.drain(..superseded).filter(|version| !version.is_deleted()).map(|version| version.bytes()).sum();
             self.usage.history_bytes -= freed;
             if older.is_empty() {
                 chain.older = None;

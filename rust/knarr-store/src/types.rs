@@ -174,7 +174,14 @@ pub trait Store: Send + Sync {
     /// One key, as it is or (`at`) was.
     fn get(&self, space: KeySpace, key: &[u8], at: Option<Revision>) -> Result<Option<Arc<Record>>, StoreError>;
     /// Keys from `from` to `to` (exclusive; empty: to the end), all as of one revision, which is answered too. `limit` 0 is none.
-    fn range(&self, space: KeySpace, from: &[u8], to: &[u8], at: Option<Revision>, limit: usize) -> Result<(Page, Revision), StoreError>;
+    fn range(
+        &self,
+        space: KeySpace,
+        from: &[u8],
+        to: &[u8],
+        at: Option<Revision>,
+        limit: usize,
+    ) -> Result<(Page, Revision), StoreError>;
     /// Runs a transaction: durable and applied when it resolves.
     fn txn(&self, txn: Txn) -> BoxFuture<Result<TxnOutcome, StoreError>>;
     /// A point that every write acknowledged before this call precedes: a read after it is linearizable. Never touches the disk.

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use knarr_base::{LogIndex, MemberId, Revision};
 use knarr_store::{
-    Answer, Batch, Cmp, Command, Compare, KeySpace, Machine, MemoryStore, Op, OpResult, StoreError, Txn, encode_command, put,
+    Answer, Batch, Cmp, Command, Compare, KeySpace, Machine, MemoryStore, Op, OpResult, StoreError, Txn,
+    encode_command, put,
 };
 use proptest::prelude::*;
 
@@ -78,7 +79,11 @@ fn live(steps: &[Step]) -> (std::sync::Arc<MemoryStore>, Vec<State>) {
                 let wanted = if *holds { found } else { found + 1 };
                 let txn = Txn {
                     space: SPACE,
-                    compare: vec![Compare::ModRevision { key: key(*number), op: Cmp::Equal, revision: Revision(wanted) }],
+                    compare: vec![Compare::ModRevision {
+                        key: key(*number),
+                        op: Cmp::Equal,
+                        revision: Revision(wanted),
+                    }],
                     then: vec![Op::Put { key: key(*number), value: "guarded".into(), lease: 0 }],
                     otherwise: vec![Op::Range { from: key(*number), to: None, limit: 0 }],
                 };
@@ -127,7 +132,10 @@ fn check(machine: &Machine, states: &[State]) {
     for change in &changes {
         let at = change.revision.0 as usize;
         assert_eq!(change.record.as_ref().map(|it| &it.value), states[at].get(&change.key).map(|it| &it.0));
-        assert_eq!(change.previous.as_ref().map(|it| it.mod_revision.0), states[at - 1].get(&change.key).map(|it| it.2));
+        assert_eq!(
+            change.previous.as_ref().map(|it| it.mod_revision.0),
+            states[at - 1].get(&change.key).map(|it| it.2)
+        );
     }
     assert_eq!(machine.digest(), machine.audit());
 }
@@ -185,7 +193,10 @@ fn a_repeated_proposal_is_applied_once_and_stragglers_of_a_former_life_never() {
         batch.push(sequence, &encode_command(&Command::Txn(put(SPACE, "a", "b"))).unwrap());
         machine.apply(LogIndex(index), batch.into_data().into()).unwrap().len()
     };
-    assert_eq!([apply(5, 1, 1), apply(5, 1, 1), apply(5, 1, 3), apply(5, 1, 2), apply(5, 3, 2), apply(5, 3, 3)], [1, 0, 1, 1, 0, 0]);
+    assert_eq!(
+        [apply(5, 1, 1), apply(5, 1, 1), apply(5, 1, 3), apply(5, 1, 2), apply(5, 3, 2), apply(5, 3, 3)],
+        [1, 0, 1, 1, 0, 0]
+    );
     assert_eq!([apply(6, 1, 1), apply(5, 1, 9), apply(6, 1, 2)], [1, 0, 1]);
     assert_eq!(machine.revision(SPACE), Revision(6));
 }
@@ -195,7 +206,8 @@ fn transactions_have_etcds_semantics() {
     let store = MemoryStore::new();
     let run = |then: Vec<Op>| store.txn_now(Txn { space: SPACE, compare: vec![], then, otherwise: vec![] });
     let put = |key: &'static str| Op::Put { key: key.into(), value: "v".into(), lease: 0 };
-    let delete = |from: &'static str, to: Option<&'static str>| Op::Delete { from: from.into(), to: to.map(Into::into) };
+    let delete =
+        |from: &'static str, to: Option<&'static str>| Op::Delete { from: from.into(), to: to.map(Into::into) };
     let duplicate = Err(StoreError::DuplicateKey { key: "a".into() });
     assert_eq!(run(vec![put("a"), put("a")]), duplicate);
     assert_eq!(run(vec![put("a"), delete("a", None)]), duplicate);
@@ -203,7 +215,13 @@ fn transactions_have_etcds_semantics() {
     assert_eq!(run(vec![put("")]), Err(StoreError::EmptyKey));
     assert_eq!(store.machine().revision(SPACE), Revision(1), "a refused transaction changes nothing");
     // One revision for all, and a later operation sees an earlier one.
-    let outcome = run(vec![put("a"), put("b"), Op::Range { from: "a".into(), to: Some(Bytes::new()), limit: 1 }, delete("x", None)]).unwrap();
+    let outcome = run(vec![
+        put("a"),
+        put("b"),
+        Op::Range { from: "a".into(), to: Some(Bytes::new()), limit: 1 },
+        delete("x", None),
+    ])
+    .unwrap();
     assert_eq!(outcome.revision, Revision(2));
     let OpResult::Range(page) = &outcome.results[2] else { panic!("{outcome:?}") };
     assert_eq!((page.records.len(), page.more, page.count), (1, true, 2));
@@ -215,8 +233,14 @@ fn transactions_have_etcds_semantics() {
     let large = Op::Put { key: "a".into(), value: vec![0; 1_600_000].into(), lease: 0 };
     assert!(matches!(run(vec![large]), Err(StoreError::TooLarge { .. })));
     assert!(matches!(run(vec![put("a"); 1_025]), Err(StoreError::TooManyOps { .. })));
-    assert_eq!(store.execute(&Command::LeaseGrant { lease: 7, seconds: 0 }), Err(StoreError::LeaseTooLong { seconds: 0 }));
-    assert_eq!(run(vec![Op::Put { key: "l".into(), value: "v".into(), lease: 7 }]), Err(StoreError::LeaseNotFound { lease: 7 }));
+    assert_eq!(
+        store.execute(&Command::LeaseGrant { lease: 7, seconds: 0 }),
+        Err(StoreError::LeaseTooLong { seconds: 0 })
+    );
+    assert_eq!(
+        run(vec![Op::Put { key: "l".into(), value: "v".into(), lease: 7 }]),
+        Err(StoreError::LeaseNotFound { lease: 7 })
+    );
     assert_eq!(store.execute(&Command::LeaseGrant { lease: 7, seconds: 5 }), Ok(Answer::Done));
     run(vec![Op::Put { key: "l".into(), value: "v".into(), lease: 7 }]).unwrap();
     store.execute(&Command::LeaseRevoke { lease: 7 }).unwrap();

@@ -9,7 +9,11 @@ use super::Verdict;
 /// `outcome`: the refusal, None if it started. `sector`: where the flipped bit is; `exact`: the file names sectors, not pages.
 pub fn check(outcome: Option<&OpenError>, file: &str, sector: u64, exact: bool) -> Verdict {
     match outcome {
-        Some(OpenError::Damaged { file: named, offset, .. }) if named == file && (*offset == sector || !exact && *offset < sector + 512) => Ok(()),
+        Some(OpenError::Damaged { file: named, offset, .. })
+            if named == file && (*offset == sector || !exact && *offset < sector + 512) =>
+        {
+            Ok(())
+        }
         Some(other) => Err(format!("a bit is flipped in {file} at {sector}, it says: {other}")),
         None => Err(format!("a bit is flipped in {file} at {sector}, and it starts")),
     }

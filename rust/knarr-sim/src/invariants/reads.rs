@@ -13,7 +13,11 @@ pub fn check(model: &Model, machine: &Machine, at: Revision) -> Verdict {
     let (page, _) = machine.range(KeySpace::Cluster, b"", b"", Some(at), 0).map_err(|error| error.to_string())?;
     let found: Vec<_> = page.records.iter().map(|(key, record)| (key.clone(), record.value.clone())).collect();
     let wanted: Vec<_> = model.at(at).into_iter().collect();
-    if found == wanted { Ok(()) } else { Err(format!("at revision {at}: {} keys, {} expected, or other values", found.len(), wanted.len())) }
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(format!("at revision {at}: {} keys, {} expected, or other values", found.len(), wanted.len()))
+    }
 }
 
 #[cfg(test)]
