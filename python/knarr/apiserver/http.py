@@ -1,7 +1,7 @@
 """What a cold route is given and what it answers.
 
-A route is a function `(server, request) -> Response` in a file of `routes/`; it runs on the server's Python thread, after
-authentication, authorization and flow control, and raises StatusError for what it refuses.
+A route is a function `(server, request) -> Response` in a file of `routes/`; it runs on the server's Python thread,
+after authentication, authorization and flow control, and raises StatusError for what it refuses.
 """
 
 from __future__ import annotations

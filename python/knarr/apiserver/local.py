@@ -15,8 +15,8 @@ Handle = Callable[..., tuple[int, str, bytes]]
 class Local:
     """A synchronous client of the core's machinery for one user.
 
-    handle: the core's `handle(user, verb, group, version, plural, namespace, name, subresource, query, body, content_type, accept)`.
-    plurals: (group, kind) to plural name. Raises StatusError for what the machinery refuses.
+    handle: the core's `handle(user, verb, group, version, plural, namespace, name, subresource, query, body,
+    content_type, accept)`. plurals: (group, kind) to plural name. Raises StatusError for what the machinery refuses.
     """
 
     def __init__(self, handle: Handle, plurals: Mapping[tuple[str, str], str], user: str, groups: list[str]) -> None:
@@ -39,7 +39,18 @@ class Local:
     ) -> Object:
         data = b"" if body is None else json.dumps(body).encode()
         code, _, answer = self.handle(
-            self.user, verb, group, version, plural, namespace, name, subresource, dict(query or {}), data, content_type, "application/json"
+            self.user,
+            verb,
+            group,
+            version,
+            plural,
+            namespace,
+            name,
+            subresource,
+            dict(query or {}),
+            data,
+            content_type,
+            "application/json",
         )
         value: Object = json.loads(answer)
         if code >= 400:

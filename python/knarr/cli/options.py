@@ -23,7 +23,9 @@ def cluster(function: Function) -> Function:
     """The settings of a one-machine cluster; unset ones keep what the data directory remembers."""
     options = [
         click.option("--node-name", metavar="NAME", help="This node's name.  [default: the host's name]"),
-        click.option("--node-ip", metavar="ADDRESS", help="The address to serve on.  [default: the one with a route out]"),
+        click.option(
+            "--node-ip", metavar="ADDRESS", help="The address to serve on.  [default: the one with a route out]"
+        ),
         click.option("--port", type=int, help="The API server's port.  [default: 6443]"),
         click.option("--cri", metavar="ENDPOINT", help="Use this CRI runtime instead of starting a containerd."),
         click.option("--runtime", type=click.Choice(RUNTIMES), help="What runs pods.  [default: cri]"),

@@ -1,7 +1,7 @@
 """The settings of one machine's cluster, and the layout of its data directory.
 
-Settings are remembered in `config.json` of the data directory, so that every role of it is started by `knarr ROLE --data-dir D`
-alone, and a second `knarr up` needs no flag to find the same cluster again.
+Settings are remembered in `config.json` of the data directory, so that every role of it is started by `knarr ROLE
+--data-dir D` alone, and a second `knarr up` needs no flag to find the same cluster again.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ def default_data_dir() -> str:
 
 
 def default_node_ip() -> str:
-    """The address this host would send from, else loopback where it has no route out (a network namespace of its own)."""
+    """The address this host would send from, else loopback where it has no route out (a network namespace of its
+    own)."""
     for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:  # connecting a datagram socket sends nothing
@@ -173,7 +174,9 @@ def remembered(directory: str) -> dict[str, Any]:
     except PermissionError:
         raise Refusal(f"{path} cannot be read by this user", "run as the user that started the cluster") from None
     except ValueError as cause:
-        raise Refusal(f"{path} is damaged: {cause}", "remove that file and give the flags of `knarr up` again") from None
+        raise Refusal(
+            f"{path} is damaged: {cause}", "remove that file and give the flags of `knarr up` again"
+        ) from None
     if not isinstance(values, dict):
         raise Refusal(f"{path} is damaged: not an object", "remove that file and give the flags of `knarr up` again")
     return values
@@ -196,7 +199,9 @@ def checked(config: Config) -> Config:
     cluster = parsed_network("--cluster-cidr", config.cluster_cidr)
     service = parsed_network("--service-cidr", config.service_cidr)
     if service.num_addresses < 16:
-        raise Refusal(f"--service-cidr {config.service_cidr} is too small", "use at least a /28: cluster DNS is its tenth")
+        raise Refusal(
+            f"--service-cidr {config.service_cidr} is too small", "use at least a /28: cluster DNS is its tenth"
+        )
     if cluster.version != service.version:
         raise Refusal("--cluster-cidr and --service-cidr are of different address families", "use one family for both")
     if cluster.overlaps(service):
@@ -204,9 +209,7 @@ def checked(config: Config) -> Config:
             f"--cluster-cidr {config.cluster_cidr} and --service-cidr {config.service_cidr} overlap",
             "give them ranges of their own",
         )
-    return dataclasses.replace(
-        config, node_ip=str(address), cluster_cidr=str(cluster), service_cidr=str(service)
-    )
+    return dataclasses.replace(config, node_ip=str(address), cluster_cidr=str(cluster), service_cidr=str(service))
 
 
 def parsed_address(flag: str, text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -1,7 +1,7 @@
 """`up`, `down` and `status` as functions; the verbs of the command line are thin shells around them.
 
-`up --detach` forks a supervisor that leaves the terminal's session and closes what it inherited; the parent waits until the
-cluster serves, so that the next command finds it.
+`up --detach` forks a supervisor that leaves the terminal's session and closes what it inherited; the parent waits until
+the cluster serves, so that the next command finds it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def up(config: Config, say: Callable[[str], None]) -> None:
 
 
 def up_detached(config: Config, say: Callable[[str], None]) -> None:
-    """Start the cluster in the background and return once it serves. Raises Refusal. Does nothing where it runs already."""
+    """Start the cluster in the background and return once it serves. Raises Refusal. Does nothing where it runs
+    already."""
     if supervisor_of(config) is not None:
         await_ready(config, say, None)
         return
@@ -125,7 +126,8 @@ def await_ready(config: Config, say: Callable[[str], None], reader: int | None) 
 
 
 def hear(reader: int, heard: bool) -> tuple[Refusal | None, bool]:
-    """What the detached supervisor said, if anything: its refusal, or that its end of the pipe closed without a word."""
+    """What the detached supervisor said, if anything: its refusal, or that its end of the pipe closed without a
+    word."""
     try:
         said = os.read(reader, 65536)
     except BlockingIOError:

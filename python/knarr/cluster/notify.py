@@ -1,7 +1,8 @@
 """How a role tells the supervisor that it serves, or why it never will.
 
-The supervisor hands each role the write end of a pipe, its number in KNARR_NOTIFY_FD. A role writes one JSON line: {"ready": true}
-or {"refused": "what", "hint": "what to do"}. A role that was started by hand has no such pipe and writes to standard error.
+The supervisor hands each role the write end of a pipe, its number in KNARR_NOTIFY_FD. A role writes one JSON line:
+{"ready": true} or {"refused": "what", "hint": "what to do"}. A role that was started by hand has no such pipe and
+writes to standard error.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The cluster's certificates: one authority made at the first start, and the leaves that it signs.
 
-Keys are ECDSA P-256; files with keys are mode 0600. A leaf is made again when it is missing, when a name it must carry is not in
-it, when the authority is another, or when a third of its life is left; the authority and the key that signs ServiceAccount tokens
-are never replaced, because everything that was handed out depends on them.
-Source: Kubernetes' "PKI certificates and requirements" for the subjects.
+Keys are ECDSA P-256; files with keys are mode 0600. A leaf is made again when it is missing, when a name it must carry
+is not in it, when the authority is another, or when a third of its life is left; the authority and the key that signs
+ServiceAccount tokens are never replaced, because everything that was handed out depends on them. Source: Kubernetes'
+"PKI certificates and requirements" for the subjects.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def ensure_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePr
         return read_certificate(certificate), read_key(key)
     if certificate.exists() or key.exists():
         missing = key if certificate.exists() else certificate
-        raise Refusal(f"{missing} is missing beside its pair", "put it back, or remove the data directory to begin anew")
+        raise Refusal(
+            f"{missing} is missing beside its pair", "put it back, or remove the data directory to begin anew"
+        )
     made_key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
     now = datetime.datetime.now(datetime.UTC)
@@ -136,7 +138,9 @@ def ensure_token_key(folder: Path) -> None:
         write_private(public, text)
 
 
-def ensure_leaf(folder: Path, leaf: Leaf, authority: x509.Certificate, authority_key: ec.EllipticCurvePrivateKey) -> None:
+def ensure_leaf(
+    folder: Path, leaf: Leaf, authority: x509.Certificate, authority_key: ec.EllipticCurvePrivateKey
+) -> None:
     certificate, key = folder / f"{leaf.file}.crt", folder / f"{leaf.file}.key"
     if certificate.exists() and key.exists() and fits(read_certificate(certificate), leaf, authority):
         return
@@ -155,9 +159,7 @@ def ensure_leaf(folder: Path, leaf: Leaf, authority: x509.Certificate, authority
         .not_valid_after(now + datetime.timedelta(days=LEAF_DAYS))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage(leaf.usages), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
     )
     if leaf.names:
         builder = builder.add_extension(x509.SubjectAlternativeName(general_names(leaf.names)), critical=False)
@@ -167,7 +169,8 @@ def ensure_leaf(folder: Path, leaf: Leaf, authority: x509.Certificate, authority
 
 
 def fits(certificate: x509.Certificate, leaf: Leaf, authority: x509.Certificate) -> bool:
-    """Whether a certificate is still what `leaf` asks for, from this authority, with more than a third of its life left."""
+    """Whether a certificate is still what `leaf` asks for, from this authority, with more than a third of its life
+    left."""
     now = datetime.datetime.now(datetime.UTC)
     if certificate.not_valid_after_utc - now < datetime.timedelta(days=LEAF_DAYS) / 3:
         return False
@@ -230,14 +233,18 @@ current-context: knarr
         try:
             write_private(path, text)
         except OSError as cause:
-            raise Refusal(f"{path} cannot be written: {cause.strerror}", "name another file with --kubeconfig") from None
+            raise Refusal(
+                f"{path} cannot be written: {cause.strerror}", "name another file with --kubeconfig"
+            ) from None
 
 
 def read_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError:
-        raise Refusal(f"{path} is damaged: no certificate", "put it back, or remove the data directory to begin anew") from None
+        raise Refusal(
+            f"{path} is damaged: no certificate", "put it back, or remove the data directory to begin anew"
+        ) from None
 
 
 def read_key(path: Path) -> ec.EllipticCurvePrivateKey:

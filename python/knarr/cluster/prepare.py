@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import time
+from pathlib import Path
 
 from knarr.cluster.config import Config, Paths, bracketed, write_private
 from knarr.cluster.refusal import Refusal
@@ -51,9 +52,9 @@ def certificates_current(config: Config) -> bool:
     return bool(stamp.get("for") == repr(config) and 0 <= age < RENEWAL_CHECK_SECONDS and there)
 
 
-def kubeconfigs(config: Config) -> list[os.PathLike[str]]:
+def kubeconfigs(config: Config) -> list[Path]:
     paths = [config.paths.admin_kubeconfig, config.paths.kubeconfig("controllers"), config.paths.kubeconfig("agent")]
-    return [*paths, *([type(paths[0])(config.kubeconfig)] if config.kubeconfig else [])]
+    return [*paths, *([Path(config.kubeconfig)] if config.kubeconfig else [])]
 
 
 def in_child(config: Config) -> None:
@@ -71,7 +72,10 @@ def in_child(config: Config) -> None:
         except Refusal as refusal:
             said = {"message": refusal.message, "hint": refusal.hint}
         except OSError as cause:
-            said = {"message": f"{cause.filename or config.paths.pki}: {cause.strerror}", "hint": "free space, or see its mode"}
+            said = {
+                "message": f"{cause.filename or config.paths.pki}: {cause.strerror}",
+                "hint": "free space, or see its mode",
+            }
         finally:
             os.write(writer, json.dumps(said).encode())
             os._exit(1 if said else 0)
@@ -122,5 +126,3 @@ def by_whom(port: int) -> str:
         except OSError:
             continue
     return ""
-
-

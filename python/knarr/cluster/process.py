@@ -1,7 +1,8 @@
-"""Processes as this machine shows them: told apart by pid and start time, waited for by pidfd, whoever's children they are.
+"""Processes as this machine shows them: told apart by pid and start time, waited for by pidfd, whoever's children they
+are.
 
-A pid alone is no name: it is used again. Together with the start time (clock ticks since boot, /proc/PID/stat field 22) it is,
-so that nothing is ever signalled that we did not start. Source: proc(5), pidfd_open(2).
+A pid alone is no name: it is used again. Together with the start time (clock ticks since boot, /proc/PID/stat field 22)
+it is, so that nothing is ever signalled that we did not start. Source: proc(5), pidfd_open(2).
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ class Process:
             self.wait(5)
 
     def resident_bytes(self) -> int:
-        """Memory of the process alone: its proportional share of what it has in common with others (smaps_rollup, Pss)."""
+        """Memory of the process alone: its proportional share of what it has in common with others (smaps_rollup,
+        Pss)."""
         try:
             with open(f"/proc/{self.pid}/smaps_rollup") as file:
                 for line in file:

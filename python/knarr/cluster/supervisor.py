@@ -6,8 +6,8 @@
          |                    | refused: everything stops     |
          +--------------------+-------------------------------+  SIGTERM, SIGINT
 
-Roles are no thralls of the supervisor: it may be killed, and they go on. The next `knarr up` finds them by pid and start time in
-run/state.json and watches them by pidfd as if they were its own children.
+Roles are no thralls of the supervisor: it may be killed, and they go on. The next `knarr up` finds them by pid and
+start time in run/state.json and watches them by pidfd as if they were its own children.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from knarr.cluster import notify
 from knarr.cluster.config import Config, write_private
@@ -275,7 +276,7 @@ def fingerprint(config: Config) -> str:
     return repr(config)
 
 
-def read_state(config: Config) -> dict[str, object]:
+def read_state(config: Config) -> dict[str, Any]:
     """What the running, or last, supervisor wrote down; empty where it said good-bye."""
     try:
         state = json.loads(config.paths.state.read_bytes())

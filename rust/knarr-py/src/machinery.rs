@@ -306,7 +306,7 @@ impl PyMachinery {
             return Err(PyValueError::new_err("node_ports is a range of two ports, first and last"));
         }
         let types = Arc::new(TypeTable::load(types).map_err(|error| PyValueError::new_err(error.to_string()))?);
-        let store = store.shared()?;
+        let store: Arc<dyn knarr_store::Store> = store.inner();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock(std::time::Instant::now()));
         let hub = Arc::new(Hub::new(Arc::clone(&store), Arc::clone(&clock), Limits::default()));
         let hooks = PythonHooks::start()?;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Any
 
 from knarr.apiserver.bootstrap import policy
@@ -13,7 +14,8 @@ NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
 def ensure(local: Local, service_address: str, dns_address: str, masters: list[str], port: int) -> None:
-    """Make what is missing. service_address: of Service default/kubernetes; masters: addresses that serve the API on `port`."""
+    """Make what is missing. service_address: of Service default/kubernetes; masters: addresses that serve the API on
+    `port`."""
     for name in NAMESPACES:
         create_missing(local, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     ensure_policy(local)
@@ -89,6 +91,8 @@ def ensure_kubernetes_service(local: Local, service_address: str, masters: list[
         "endpoints": [{"addresses": [each], "conditions": {"ready": True}} for each in masters],
         "ports": ports,
     }
+    if any(ip_address(each).is_loopback for each in masters):
+        return  # no pod could reach it there, and Kubernetes refuses such endpoints
     put(local, endpoints, ("subsets",))
     put(local, slice_, ("endpoints", "ports"))
 

@@ -1,9 +1,10 @@
 """The bootstrap roles and bindings, read from `policy.txt`. Source: `kubectl get` of a Kubernetes 1.34 control plane.
 
-    role NAME [LABEL=VALUE ...] [<- LABEL=VALUE]     a ClusterRole, or NAMESPACE/NAME a Role; `<-`: aggregates the roles so labelled
-      VERBS GROUPS RESOURCES [NAMES]                 a rule; group `core` is the empty one
-      VERBS /PATHS                                   a rule on non-resource URLs
-    bind NAME KIND:ROLE SUBJECT ...                  SUBJECT: User:NAME, Group:NAME, ServiceAccount:NAMESPACE/NAME
+role NAME [LABEL=VALUE ...] [<- LABEL=VALUE]     a ClusterRole, or NAMESPACE/NAME a Role
+                                                 `<-`: aggregates the roles so labelled
+  VERBS GROUPS RESOURCES [NAMES]                 a rule; group `core` is the empty one
+  VERBS /PATHS                                   a rule on non-resource URLs
+bind NAME KIND:ROLE SUBJECT ...                  SUBJECT: User:NAME, Group:NAME, ServiceAccount:NAMESPACE/NAME
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Cold routes, one file each: what is asked rarely enough to be answered in Python. `ALL` is every Route of every file."""
+"""Cold routes, one file each: what is asked rarely enough to be answered in Python. `ALL` is every Route of every
+file."""
 
 from __future__ import annotations
 

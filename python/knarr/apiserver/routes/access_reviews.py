@@ -1,4 +1,5 @@
-"""authorization.k8s.io: may this user do that? SelfSubjectAccessReview, SubjectAccessReview, the local form, and a user's rules."""
+"""authorization.k8s.io: may this user do that? SelfSubjectAccessReview, SubjectAccessReview, the local form, and a
+user's rules."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ def subject(review: Object) -> User:
     spec = review.get("spec", {})
     user, groups = spec.get("user", ""), tuple(spec.get("groups") or ())
     if not user and not groups:
-        message = 'Invalid value: {"%s":"","groups":null}: at least one of user or group must be specified' % "user"
+        message = 'Invalid value: {"user":"","groups":null}: at least one of user or group must be specified'
         raise StatusError.invalid(GROUP, review["kind"], "", [cause("FieldValueInvalid", "spec.user", message)])
     extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
     return User(user, spec.get("uid", ""), groups, extra)

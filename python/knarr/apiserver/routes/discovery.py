@@ -41,7 +41,8 @@ def _answer(server: ApiServer, request: Request, form: str, make: Make) -> Respo
     if form:
         headers |= {"etag": tag, "cache-control": "public"}
         if request.headers.get("if-none-match") == tag:
-            return Response(304, b"", headers=headers)
+            # a cache takes over the headers of a 304: without its form the kept document would be read as another
+            return Response(304, b"", discovery.AGGREGATED.format(version=form), headers)
         return Response(200, body, discovery.AGGREGATED.format(version=form), headers)
     return Response(200, body, headers=headers | {"cache-control": "no-cache, private"})
 

@@ -72,7 +72,9 @@ def check_names(wanted: Object, namespace: str, name: str) -> None:
             f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
         )
     if metadata.get("namespace") not in (None, "", namespace):
-        raise StatusError.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise StatusError.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
 
 
 def check_spec(name: str, seconds: Any, reference: Any) -> None:
@@ -81,9 +83,19 @@ def check_spec(name: str, seconds: Any, reference: Any) -> None:
     if not isinstance(seconds, int):
         raise StatusError.bad_request("spec.expirationSeconds must be an integer")
     if seconds < SECONDS_MIN:
-        causes.append(cause("FieldValueInvalid", field, f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"))
+        causes.append(
+            cause(
+                "FieldValueInvalid", field, f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
+            )
+        )
     if seconds > SECONDS_MAX:
-        causes.append(cause("FieldValueInvalid", field, f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds"))
+        causes.append(
+            cause(
+                "FieldValueInvalid",
+                field,
+                f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds",
+            )
+        )
     if reference is not None and (reference.get("apiVersion"), reference.get("kind")) not in {
         (version, kind) for kind, (version, _) in BOUND_KINDS.items()
     }:

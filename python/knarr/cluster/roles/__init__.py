@@ -1,1 +1,2 @@
-"""The three roles as processes: each composes its part from the settings, tells the supervisor when it serves, ends on SIGTERM."""
+"""The three roles as processes: each composes its part from the settings, tells the supervisor when it serves, ends on
+SIGTERM."""

@@ -20,24 +20,24 @@ def run(config: Config) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
+    options = Options(
+        store_dir=str(paths.store),
+        pki_dir=str(paths.pki),
+        address=config.node_ip,
+        port=config.port,
+        service_cidr=config.service_cidr,
+    )
     try:
-        server = ApiServer.open(
-            Options(
-                store_dir=str(paths.store),
-                pki_dir=str(paths.pki),
-                address=config.node_ip,
-                port=config.port,
-                service_cidr=config.service_cidr,
-                cluster_cidr=config.cluster_cidr,
-            )
-        )
+        server = ApiServer.open(options)
     except OpenError as error:
         raise Refusal(str(error), error.hint) from None
     try:
-        server.start()
+        server.start(options)
         notify.ready()
         # a signal interrupts the wait; the handler runs between two of them
         while not stop.wait(3600):
             pass
+    except OpenError as error:
+        raise Refusal(str(error), error.hint) from None
     finally:
         server.stop()
