@@ -29,7 +29,7 @@ def ensure_policy(local: Local) -> None:
         for item in local.list(policy.GROUP, "v1", plural):
             meta = item["metadata"]
             present[plural, meta.get("namespace", ""), meta["name"]] = item
-    for wanted in policy.objects():
+    for wanted in [*policy.objects(), *policy.controllers()]:
         meta = wanted["metadata"]
         plural = wanted["kind"].lower() + "s"
         found = present.get((plural, meta.get("namespace", ""), meta["name"]))

@@ -9,6 +9,8 @@ bind NAME KIND:ROLE SUBJECT ...                  SUBJECT: User:NAME, Group:NAME,
 
 from __future__ import annotations
 
+import copy
+import json
 from importlib import resources
 from typing import Any
 
@@ -32,6 +34,22 @@ def objects() -> list[Object]:
         else:
             found.append(binding(words[1:]))
     return found
+
+
+def controllers() -> list[Object]:
+    """The roles that the controllers' declared writes give, beside Kubernetes' own of the same controllers.
+
+    Kubernetes' stay as they are, so that its controller manager can run here; ours are named apart from them.
+    """
+    text = resources.files("knarr.controllers").joinpath("roles.json").read_text()
+    made: list[Object] = []
+    for item in json.loads(text)["items"]:
+        ours = copy.deepcopy(item)
+        for named in (ours["metadata"], ours.get("roleRef")):
+            if named:
+                named["name"] = named["name"].replace("system:controller:", "knarr:controller:")
+        made.append(ours)
+    return made
 
 
 def role(words: list[str]) -> Object:
