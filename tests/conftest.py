@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from clusters import IMAGES, ROOT, Cluster, cluster
+from targets import Target, given
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,17 @@ def hollow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster without containers, for everything that is about the API."""
     with cluster(tmp_path_factory.mktemp("hollow"), "127.0.0.21") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """What the API and client tests talk to: the hollow cluster, or the cluster of TARGET_KUBECONFIG."""
+    folder = tmp_path_factory.mktemp("target")
+    found = given(folder)
+    if found is None:
+        hollow: Cluster = request.getfixturevalue("hollow")
+        found = Target(hollow.kubeconfig, folder)
+    return found
 
 
 @pytest.fixture(scope="session")
