@@ -1,4 +1,5 @@
-"""What `sh deploy/up.sh` does once the cluster serves: loads the local images, applies the example, waits, and shows it.
+"""What `sh deploy/up.sh` does once the cluster serves: loads the local images, applies the example, waits, and shows
+it.
 
 usage: show.py --images ARCHIVE [--data-dir DIR]
 Progress goes to standard error, the page and what to do next to standard output.
@@ -73,14 +74,17 @@ def load_images(config: Config, archive: Path) -> None:
     mark = f"{archive.stat().st_mtime_ns} {archive.stat().st_size}"
     if stamp.exists() and stamp.read_text() == mark:
         return
-    endpoint = config.cri or Containerd(
-        AgentConfig(
-            kubeconfig=config.paths.kubeconfig("agent"),
-            node_name=config.node_name,
-            node_ip=config.node_ip,
-            data_dir=config.paths.data_dir,
-        )
-    ).endpoint
+    endpoint = (
+        config.cri
+        or Containerd(
+            AgentConfig(
+                kubeconfig=config.paths.kubeconfig("agent"),
+                node_name=config.node_name,
+                node_ip=config.node_ip,
+                data_dir=config.paths.data_dir,
+            )
+        ).endpoint
+    )
     import_images(endpoint, archive)
     stamp.write_text(mark)
     say("loaded the local images")

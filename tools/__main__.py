@@ -1,9 +1,27 @@
-"""The entry: `python -m tools generate schema [--check]`."""
+"""The entry: `python -m tools generate [TARGET] [--check]`."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
+
+GENERATORS = {
+    "schema": ("tools.gen_schema", "the tables of Kubernetes' API types, from its Go sources"),
+    "cri": ("tools.gen_cri", "the messages of the container runtime interface, from proto/"),
+    "kinds": ("tools.gen_kinds", "the built-in kinds' documents, for the Rust tests that judge them"),
+    "roles": ("tools.gen_roles", "the controllers' roles, from what they declare to write"),
+    "endpoints": ("tools.gen_endpoints", "docs/endpoints.md: which language answers what"),
+}
+"""Target to the module with `run(check) -> exit code`, and what it makes."""
+
+
+def generate(target: str | None, check: bool) -> int:
+    """Make, or with `check` compare, what one target says, or all of them. Returns the worst exit code."""
+    targets = [target] if target else list(GENERATORS)
+    # imported one by one: what a target needs (Go sources, protoc, the core) the others do not
+    codes: list[int] = [importlib.import_module(GENERATORS[each][0]).run(check=check) for each in targets]
+    return max(codes)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -12,22 +30,17 @@ def main(argv: list[str] | None = None) -> int:
     Returns the exit code: 1 where --check found a difference, 2 where the sources cannot be had."""
     parser = argparse.ArgumentParser(prog="python -m tools", description="What the repository is kept with.")
     tools = parser.add_subparsers(dest="tool", required=True)
-    generate = tools.add_parser("generate", help="make the committed files that follow from others")
-    what = generate.add_subparsers(dest="what", required=True)
-    schema = what.add_parser("schema", help="the tables of Kubernetes' API types, from its Go sources")
-    schema.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
-    cri = what.add_parser("cri", help="the messages of the container runtime interface, from proto/")
-    cri.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
+    lines = "\n".join(f"  {name:<10} {what}" for name, (_, what) in GENERATORS.items())
+    making = tools.add_parser(
+        "generate",
+        help="make the committed files that follow from others",
+        description=f"Make the committed files that follow from others; without a target all of them.\n\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    making.add_argument("target", nargs="?", choices=list(GENERATORS))
+    making.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
     options = parser.parse_args(argv)
-
-    if options.what == "cri":
-        from tools import gen_cri
-
-        return gen_cri.main(check=options.check)
-
-    from tools import gen_schema  # imported here: another tool does not need it
-
-    return gen_schema.run(check=options.check)
+    return generate(options.target, options.check)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def render() -> dict[str, str]:
     return made
 
 
-def main(check: bool = False) -> int:
+def run(check: bool) -> int:
     """Write the files, or with `check` name those that differ. Returns the exit code (1: something differs)."""
     stale = []
     for name, text in render().items():
@@ -62,7 +62,3 @@ def main(check: bool = False) -> int:
     for name in stale:
         print(f"{'differs' if check else 'wrote'}: {OUT.relative_to(ROOT) / name}", file=sys.stderr)
     return 1 if check and stale else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main("--check" in sys.argv[1:]))

@@ -1,5 +1,6 @@
-"""Goal: packets go where the elements say, in a real kernel. Method: a node and two pods as network namespaces on a bridge, a web
-server in each pod, the table applied in the node's namespace, requests from a pod, from the node, and from outside.
+"""Goal: packets go where the elements say, in a real kernel. Method: a node and two pods as network namespaces on a
+bridge, a web server in each pod, the table applied in the node's namespace, requests from a pod, from the node, and
+from outside.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from knarr.network.elements import Numbering, elements_of
 from knarr.network.nft import Nft, ServiceTable
 from knarr.network.services import Backends, Endpoint, Service, ServicePort, Slice
@@ -151,13 +151,20 @@ def wait_for_servers() -> None:
             time.sleep(0.05)
 
 
-def test_a_thousand_services_load_in_a_second_and_change_one_by_one(in_node: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_thousand_services_load_in_a_second_and_change_one_by_one(
+    in_node: Callable[..., Any], tmp_path: Path
+) -> None:
     from knarr.network.elements import merged
 
     def thousand(ports: int) -> Any:
         parts = []
         for n in range(1000):
-            one = Service("d", f"s{n}", cluster_addresses=(f"10.97.{n // 250}.{n % 250 + 1}",), ports=(ServicePort("", "tcp", 80),))
+            one = Service(
+                "d",
+                f"s{n}",
+                cluster_addresses=(f"10.97.{n // 250}.{n % 250 + 1}",),
+                ports=(ServicePort("", "tcp", 80),),
+            )
             count = 3 if n else ports
             ends = tuple(Endpoint(f"10.244.{n // 250}.{i + 1}") for i in range(count))
             behind = Backends({"a": Slice("d", "a", f"s{n}", 4, (("", "tcp", 8080),), ends)})

@@ -1,7 +1,7 @@
 """Goal: crates import downwards only, and a pure crate that reads a clock does not pass the lint.
 
-Method: the crate graph as cargo sees it, against the levels of docs/architecture.md's table; for purity, a scratch crate with a
-pure crate's clippy.toml and one line that reads the clock, linted for real.
+Method: the crate graph as cargo sees it, against the levels of docs/architecture.md's table; for purity, a scratch
+crate with a pure crate's clippy.toml and one line that reads the clock, linted for real.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def test_pure_crates_share_one_lint_configuration() -> None:
 def test_a_pure_crate_that_reads_a_clock_fails_the_lint(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "clippy.toml").write_text((ROOT / "rust" / "knarr-store" / "clippy.toml").read_text())
-    (tmp_path / "Cargo.toml").write_text('[package]\nname = "scratch"\nversion = "0.0.0"\nedition = "2024"\n[workspace]\n')
+    (tmp_path / "Cargo.toml").write_text(
+        '[package]\nname = "scratch"\nversion = "0.0.0"\nedition = "2024"\n[workspace]\n'
+    )
     source = tmp_path / "src" / "lib.rs"
     lint = ["cargo", "clippy", "--offline", "-q", "--target-dir", str(tmp_path / "target"), "--", "-D", "warnings"]
 

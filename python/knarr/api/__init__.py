@@ -1,7 +1,7 @@
 """Built-in kinds, one file each: `<group>/<version>/<kind>.py` with a `KIND`. Adding a file adds the kind.
 
-Dots of a group are underscores here (`rbac_authorization_k8s_io`); the core group is `core`. What several kinds share (the rules of
-PodSpec, Container, ...) stands in `_shared`; generated tables in `_tables`.
+Dots of a group are underscores here (`rbac_authorization_k8s_io`); the core group is `core`. What several kinds share
+(the rules of PodSpec, Container, ...) stands in `_shared`; generated tables in `_tables`.
 """
 
 from __future__ import annotations

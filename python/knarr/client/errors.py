@@ -12,8 +12,7 @@ from typing import Any
 
 class ApiError(Exception):
     """A refusal by the server. code: HTTP status; reason: Kubernetes' word or ""; details: Status.details or {};
-    retry_after:
-    seconds the server asked to wait, or None."""
+    retry_after: seconds the server asked to wait, or None."""
 
     def __init__(
         self,

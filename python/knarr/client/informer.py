@@ -1,13 +1,13 @@
 """An informer: one list, then one watch resumed for ever, as a stream of `Feed`s to a sink.
 
-              list (paged, from the server's cache)
-    START ---------------------------------------> LISTED ---- watch from its revision ----> FOLLOWING
-      ^                                                                                        |   |
-      |  410 Expired: list anew, after a back-off                                              |   | the watch ended
-      or broke: +----------------------------------------------------------------------------------------+   | resume
-      from the last revision
-                                                                                               ^---+ (events and
-                                                                                               bookmarks move it)
+               list (paged, from the server's cache)
+    START ----------------------------------------> LISTED --- watch from its revision ---> FOLLOWING
+      ^                                                                                      ^  |  |
+      |                                                      events and bookmarks move it on |  |  |
+      |                                                                                      +--+  |
+      |                              the watch ended or broke: resumed from the last revision ^----+
+      |  410 Expired: list anew, after a back-off                                                  |
+      +--------------------------------------------------------------------------------------------+
 
 The sink gets bytes as the server sent them, so that a view in the core can parse them without Python objects;
 `ObjectSink` turns them into callbacks with dicts for parts that follow few objects (the agent). Back-off: 0.8 s
@@ -113,8 +113,7 @@ class Informer:
 
     async def _list(self) -> None:
         """All pages. The first comes from the server's cache at any revision (resourceVersion 0), as a reflector's;
-        after an
-        expiry too old a cache would end in the same 410, so then the newest is asked for."""
+        after an expiry too old a cache would end in the same 410, so then the newest is asked for."""
         self._sink.begin()
         params = self._params(limit=str(self._page))
         if not self.synced.is_set():
@@ -165,8 +164,7 @@ Handler = Callable[[str, Object, Object | None], None]
 
 class ObjectSink:
     """A sink that holds whole objects by (namespace, name) and calls a handler with each change. For some hundred
-    objects; views
-    in the core are for more."""
+    objects; views in the core are for more."""
 
     def __init__(self, handler: Handler | None = None) -> None:
         self.objects: dict[tuple[str, str], Object] = {}

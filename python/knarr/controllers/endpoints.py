@@ -136,9 +136,8 @@ CONTROLLER = Controller(
 
 
 def master_endpoints(addresses: list[str], port: int, current: Object | None) -> tuple[Object, Object]:
-    """Endpoints and EndpointSlice of Service default/kubernetes: the masters' own addresses (IPv4 or IPv6, one
-    family), which the
-    server writes itself. current: the Endpoints as they are, whose metadata is kept."""
+    """Endpoints and EndpointSlice of Service default/kubernetes: the masters' own addresses (IPv4 or IPv6, one family),
+    which the server writes itself. current: the Endpoints as they are, whose metadata is kept."""
     family = "IPv6" if addresses and ":" in addresses[0] else "IPv4"
     metadata: Object = {
         "name": "kubernetes",

@@ -1,21 +1,20 @@
 """The garbage collector: objects whose owners are all gone are deleted; owners that are deleted in the foreground
-wait for those
-that block them; orphans lose the reference.
+wait for those that block them; orphans lose the reference.
 
 The graph is not kept apart: the views of all resources' metadata are indexed by owner uid, and an owner reference
 names where its owner must be. Three questions on an object, in order:
 
-    it is being deleted, finalizer `orphan`             take the reference off its dependents, then the finalizer off it
-    it is being deleted, finalizer `foregroundDeletion` delete its dependents; when none blocks any more, the
-    finalizer goes it has owners                                       one lives: keep (and drop references to the
-    dead); one is itself being
-                                                        deleted in the foreground: delete (in the foreground if it has
-                                                        dependents); all are gone: delete
+    it is being deleted,                    take the reference off its dependents, then the finalizer off it
+      with finalizer `orphan`
+    it is being deleted,                    delete its dependents; when none blocks any more, the finalizer goes
+      with finalizer `foregroundDeletion`
+    it has owners                           one lives: keep (and drop references to the dead);
+                                            one is itself being deleted in the foreground: delete (in the
+                                            foreground if it has dependents); all are gone: delete
 
-Keys are `resource|namespace/name/uid`, and
-`owner|apiVersion|kind|namespace/name/uid` for an owner that a dependent left. An object that is gone is a key too:
-its dependents are looked at then.
-Source: kubernetes `pkg/controller/garbagecollector/garbagecollector.go`.
+Keys are `resource|namespace/name/uid`, and `owner|apiVersion|kind|namespace/name/uid` for an owner that a dependent
+left. An object that is gone is a key too: its dependents are looked at then. Source: kubernetes
+`pkg/controller/garbagecollector/garbagecollector.go`.
 """
 
 from __future__ import annotations
@@ -142,8 +141,7 @@ def _discovered(views: Views) -> bool:
 
 def _owner(where: tuple[Resource, Lens[Meta]], row: Meta, owner: dict[str, Any]) -> Meta | None:
     """The owner as it is, if it lives where the reference says: in the dependent's namespace, or in none. An owner in
-    another
-    namespace is none at all (a reference cannot name one), whatever uid it has."""
+    another namespace is none at all (a reference cannot name one), whatever uid it has."""
     resource, lens = where
     if resource.namespaced and not row.namespace:
         return None  # cluster-scoped objects cannot be owned by namespaced ones

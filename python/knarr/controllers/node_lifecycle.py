@@ -1,8 +1,8 @@
 """Node lifecycle: a node that stops renewing its Lease becomes Unknown, is tainted, and its pods are evicted.
 
     heartbeat (Lease renewTime, or Ready's lastHeartbeatTime) older than 40 s
-        -> conditions Ready, MemoryPressure, DiskPressure, PIDPressure become Unknown (NodeStatusUnknown); its pods
-        not ready
+        -> conditions Ready, MemoryPressure, DiskPressure, PIDPressure become Unknown (NodeStatusUnknown);
+           its pods become not ready
     Ready False   -> taints node.kubernetes.io/not-ready NoSchedule and NoExecute
     Ready Unknown -> taints node.kubernetes.io/unreachable NoSchedule and NoExecute
     pressures, network, unschedulable -> their NoSchedule taints
@@ -260,9 +260,8 @@ def _evict(views: Views, plan: Plan, node: Node, taints: list[Object], now: date
 
 
 def seconds_tolerated(tolerations: list[Object], taints: list[Object], now: datetime) -> float | None:
-    """How long a pod may still stay: None for ever, 0 or less not at all. The shortest of its tolerations counts,
-    from when the
-    newest of the taints was added."""
+    """How long a pod may still stay: None for ever, 0 or less not at all. The shortest of its tolerations counts, from
+    when the newest of the taints was added."""
     shortest: float | None = None
     for taint in taints:
         tolerating = [one for one in tolerations if tolerates(one, taint)]

@@ -165,8 +165,7 @@ class Owned(NamedTuple):
 
 def rank(pods: list[Pod], related: Counter[str]) -> list[Pod]:
     """Cheapest to lose first. Source: `controller_utils.go`, ActivePodsWithRanks.Less; ages are compared by the power
-    of two of
-    their difference there only to spread load, here exactly."""
+    of two of their difference there only to spread load, here exactly."""
     phases = {"Pending": 0, "Unknown": 1, "Running": 2}
 
     def order(pod: Pod) -> tuple[Any, ...]:

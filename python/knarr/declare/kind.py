@@ -19,8 +19,7 @@ class TypeRules:
     """What hangs on a type, for every kind that holds it.
 
     name: how `apply` calls the rules (`PodSpec`). type: the type's full name in the table, needed where there are
-    defaults.
-    uses: the TypeRules that its rules apply, or that hang on types below it.
+    defaults. uses: the TypeRules that its rules apply, or that hang on types below it.
     """
 
     name: str
@@ -121,10 +120,9 @@ class Storage:
 class Kind:
     """A kind, whole. One screen for most; docs/kinds.md explains each field.
 
-    Order, as every file has it: identity, schema, defaults and types, rules on create, rules on update, status
-    and subresources,
-    selectable fields, columns, hooks. `types` are the TypeRules that occur below it. Hooks are Python callables by step
-    (`validateCreate` ...); only kinds that have one ever take the GIL.
+    Order, as every file has it: identity, schema, defaults and types, rules on create, rules on update, status and
+    subresources, selectable fields, columns, hooks. `types` are the TypeRules that occur below it. Hooks are Python
+    callables by step (`validateCreate` ...); only kinds that have one ever take the GIL.
     """
 
     group: str

@@ -11,9 +11,8 @@ from typing import Any
 class Plugin:
     """A plugin of the core (rust/knarr-schema/src/admission), by its Kubernetes name.
 
-    resources: `group/plural` (`/pods` in the core group), or `*` for all namespaced kinds. order: plugins run
-    from low to high.
-    reads: what it looks at besides the request, for documentation and for the table of endpoints.
+    resources: `group/plural` (`/pods` in the core group), or `*` for all namespaced kinds. order: plugins run from low
+    to high. reads: what it looks at besides the request, for documentation and for the table of endpoints.
     """
 
     name: str

@@ -1,8 +1,7 @@
 """Rules: what must hold of a value. Each function gives one node; docs/kinds.md describes them with their messages.
 
-A rule runs at a place. `at` moves down, `apply` enters the named rules of a type (which see themselves as `$`,
-their caller as `$$`),
-`when` chooses. Errors come in the order rules are written, which is the order Kubernetes finds them.
+A rule runs at a place. `at` moves down, `apply` enters the named rules of a type (which see themselves as `$`, their
+caller as `$$`), `when` chooses. Errors come in the order rules are written, which is the order Kubernetes finds them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Cluster DNS on this node: the core's name server, told of Services and endpoints, behind an address of its own.
 
-The Service kube-dns has one cluster address for all nodes, and each node answers it itself: the address lies on a link of the node that
-leads nowhere, so that queries of its pods, and of the node, end here.
+The Service kube-dns has one cluster address for all nodes, and each node answers it itself: the address lies on a link
+of the node that leads nowhere, so that queries of its pods, and of the node, end here.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ Ports = list[tuple[str, str, int]]
 
 
 def headless(service: Service, backends: Backends) -> list[tuple[str, str, Ports]]:
-    """(address, hostname, named ports) of the endpoints that have names: the ready ones, or all where the Service publishes them."""
+    """(address, hostname, named ports) of the endpoints that have names: the ready ones, or all where the Service
+    publishes them."""
     found: dict[tuple[str, str], Ports] = {}
     for each in backends.slices.values():
         named = [(name, protocol, number) for name, protocol, number in each.ports if name]

@@ -1,14 +1,15 @@
 """Services as nftables elements: a few rules for all of them, and maps whose elements are the Services.
 
-The rules never change with the Services. A packet to a Service finds its chain by (address, protocol, port) in `services`; the chain
-`of_N` draws one of N numbers into the packet's mark and `pick` finds (address, port) of that number in `endpoints`:
+The rules never change with the Services. A packet to a Service finds its chain by (address, protocol, port) in
+`services`; the chain `of_N` draws one of N numbers into the packet's mark and `pick` finds (address, port) of that
+number in `endpoints`:
 
     services   10.96.0.5 . tcp . 80                 : goto of_2
     endpoints  10.96.0.5 . tcp . 80 . 0x6b0000      : 10.244.0.7 . 8080
                10.96.0.5 . tcp . 80 . 0x6b0001      : 10.244.0.9 . 8080
 
-So an endpoint that comes or goes is one element, and one more where N changes. Numbers are handed out so that an endpoint keeps its own
-while it stays: only the last one moves, into the hole of one that went.
+So an endpoint that comes or goes is one element, and one more where N changes. Numbers are handed out so that an
+endpoint keeps its own while it stays: only the last one moves, into the hole of one that went.
 
 Chains are made on demand, one for each N in use, and one for each (N, seconds) of Services with client affinity.
 """
@@ -20,7 +21,8 @@ from dataclasses import dataclass, field
 
 from knarr.network.services import Backends, Endpoint, Key, Service, ServicePort, usable
 
-# the mark says "chosen by us" in its upper half and which endpoint in its lower; external traffic is told apart to be masqueraded
+# the mark says "chosen by us" in its upper half and which endpoint in its lower; external traffic is told apart to be
+# masqueraded
 MARK, MARK_EXTERNAL = 0x6B0000, 0x6C0000
 ENDPOINTS_MAX = 0x1000  # a mark's lower bits that other users of marks (hostPort: 0x2000) leave alone
 
@@ -30,7 +32,8 @@ Endpoints = list[tuple[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """How one of `count` endpoints is drawn. external: come from outside to a node's port. affinity: seconds, 0 for none."""
+    """How one of `count` endpoints is drawn. external: come from outside to a node's port. affinity: seconds, 0 for
+    none."""
 
     count: int
     external: bool = False
@@ -47,7 +50,9 @@ class Chain:
         """The chain's rules, in nftables' words."""
         mark = MARK_EXTERNAL if self.masquerade else MARK
         pick = "pick_node" if self.node_port else "pick"
-        draw = f"meta mark set numgen random mod {self.count} offset {mark}" if self.count > 1 else f"meta mark set {mark}"
+        draw = (
+            f"meta mark set numgen random mod {self.count} offset {mark}" if self.count > 1 else f"meta mark set {mark}"
+        )
         if not self.affinity:
             return [draw, f"goto {pick}"]
         client = "ip saddr . ip daddr . meta l4proto . th dport"
@@ -76,7 +81,8 @@ Numbering = dict[str, Endpoints]
 def elements_of(service: Service, backends: Backends, numbering: Numbering) -> Elements:
     """What one Service needs in the maps of the IPv4 table.
 
-    numbering: by port, the endpoints in the order of their numbers; kept by the caller from call to call and changed in place.
+    numbering: by port, the endpoints in the order of their numbers; kept by the caller from call to call and changed in
+    place.
     """
     made = Elements()
     if service.headless or service.external_name or not service.proxied:
@@ -133,7 +139,8 @@ def port_key(port: ServicePort) -> str:
 
 
 def numbered(numbering: Numbering, key: str, chosen: Iterable[tuple[Endpoint, int]]) -> Endpoints:
-    """The endpoints in the order of their numbers: those that stay keep theirs, new ones fill the holes, the last ones close the rest."""
+    """The endpoints in the order of their numbers: those that stay keep theirs, new ones fill the holes, the last ones
+    close the rest."""
     wanted = list(dict.fromkeys((endpoint.address, port) for endpoint, port in chosen))[:ENDPOINTS_MAX]
     staying = set(wanted)
     kept: list[tuple[str, int] | None] = [each if each in staying else None for each in numbering.get(key, [])]
@@ -180,7 +187,8 @@ class Difference:
 
 
 def difference(current: Mapping[str, Mapping[str, str]], chains: set[Chain], wanted: Elements) -> Difference:
-    """From the maps as they are to the maps as they should be. Chains that nothing leads to any more stay: they cost nothing."""
+    """From the maps as they are to the maps as they should be. Chains that nothing leads to any more stay: they cost
+    nothing."""
     made = Difference(chains=sorted(wanted.chains - chains, key=lambda chain: chain.name))
     for name in sorted({*current, *wanted.maps}):
         before, after = current.get(name, {}), wanted.maps.get(name, {})
@@ -190,5 +198,6 @@ def difference(current: Mapping[str, Mapping[str, str]], chains: set[Chain], wan
 
 
 def owners(services: Mapping[Key, Service]) -> list[Key]:
-    """Services in the order in which they may claim an address: oldest names first, so that the winner does not change by chance."""
+    """Services in the order in which they may claim an address: oldest names first, so that the winner does not change
+    by chance."""
     return sorted(services)

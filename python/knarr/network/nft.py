@@ -1,6 +1,7 @@
 """The table `ip knarr`: its rules, and changes of its elements, each in one transaction of the kernel.
 
-Speaks to the kernel through libnftables in this process: a new `nft` costs 20 ms, a call here one or two. Source: nft(8), libnftables(3).
+Speaks to the kernel through libnftables in this process: a new `nft` costs 20 ms, a call here one or two. Source:
+nft(8), libnftables(3).
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Nft:
 
 
 class ServiceTable:
-    """The table as this process left it. cluster_cidr: where pods are; traffic from elsewhere to a Service is masqueraded."""
+    """The table as this process left it. cluster_cidr: where pods are; traffic from elsewhere to a Service is
+    masqueraded."""
 
     def __init__(self, nft: Nft, cluster_cidr: str) -> None:
         self.nft = nft
@@ -63,7 +65,8 @@ class ServiceTable:
         self.loaded = False
 
     def apply(self, wanted: Elements) -> int:
-        """Bring the table to `wanted`; the number of elements touched. Raises NftError, and the next call begins anew."""
+        """Bring the table to `wanted`; the number of elements touched. Raises NftError, and the next call begins
+        anew."""
         if not self.loaded:
             self.maps, self.chains = {}, set()
         changes = difference(self.maps, self.chains, wanted)
@@ -92,6 +95,8 @@ def base(cluster_cidr: str) -> list[str]:
     service = "ip daddr . meta l4proto . th dport"
     node = "meta l4proto . th dport"
     target = "ip daddr . th dport"
+    # neither a pod of the cluster nor this node itself: the answer must come back by way of this node
+    outside = f"ip saddr != {cluster_cidr} fib saddr type != local"
     text = f"""
 table ip {TABLE}
 delete table ip {TABLE}
@@ -121,7 +126,7 @@ table ip {TABLE} {{
         type nat hook postrouting priority srcnat;
         ct status dnat ip saddr . ip daddr @hairpin masquerade
         ct status dnat meta mark & {MARK_MASK:#x} == {MARK_EXTERNAL:#x} masquerade
-        ct status dnat meta mark & {MARK_MASK:#x} == {MARK:#x} ip saddr != {cluster_cidr} fib saddr type != local masquerade
+        ct status dnat meta mark & {MARK_MASK:#x} == {MARK:#x} {outside} masquerade
     }}
     chain refuse {{
         ip daddr @addresses reject

@@ -1,7 +1,7 @@
 """Follows Services and EndpointSlices and keeps nftables and DNS as they say. The shell of this package.
 
-Changes are gathered for a moment and applied together; a change that the kernel refuses is tried again with the whole table. Until the
-first lists are in, nothing is applied: what an earlier process left goes on serving.
+Changes are gathered for a moment and applied together; a change that the kernel refuses is tried again with the whole
+table. Until the first lists are in, nothing is applied: what an earlier process left goes on serving.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class State:
 
 
 class Proxy:
-    """One node's proxy. table: None where there is no network to change (hollow nodes). names: the cluster's DNS, if it runs here.
+    """One node's proxy. table: None where there is no network to change (hollow nodes). names: the cluster's DNS, if it
+    runs here.
 
     answered_here: Service addresses that this node answers by itself (cluster DNS), left alone by the table.
     """

@@ -29,7 +29,8 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a Service asks for. addresses: cluster and external ones that are answered alike; empty where it is headless."""
+    """What a Service asks for. addresses: cluster and external ones that are answered alike; empty where it is
+    headless."""
 
     namespace: str
     name: str
@@ -128,7 +129,8 @@ def port_of(port: Object) -> ServicePort:
 
 
 def slice_of(item: Object, node: str) -> Slice:
-    """Read an EndpointSlice object. node: this node's name. Conditions that are absent count as Kubernetes says: ready and serving."""
+    """Read an EndpointSlice object. node: this node's name. Conditions that are absent count as Kubernetes says: ready
+    and serving."""
     meta = item["metadata"]
     ports = [
         (port.get("name") or "", (port.get("protocol") or "TCP").lower(), port["port"])
@@ -157,7 +159,8 @@ def slice_of(item: Object, node: str) -> Slice:
 
 
 def usable(candidates: list[tuple[Endpoint, int]], local: bool) -> list[tuple[Endpoint, int]]:
-    """The endpoints that packets go to: the ready ones, else those that still serve while they end; `local`: of this node only.
+    """The endpoints that packets go to: the ready ones, else those that still serve while they end; `local`: of this
+    node only.
 
     Source: KEP-1669, KEP-1672.
     """

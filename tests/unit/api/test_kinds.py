@@ -55,7 +55,7 @@ def test_reviews_are_created_only() -> None:
 
 
 def test_the_documents_the_rust_tests_judge_are_these() -> None:
-    """Goal: testdata/kinds.json never lags behind. Written by `python -m knarr.api`."""
+    """Goal: testdata/kinds.json never lags behind. Written by `python -m tools generate kinds`."""
     committed = json.loads((CRATE / "testdata" / "kinds.json").read_text())
     assert {key(kind): json.loads(document) for kind, document in documents()} == committed
 

@@ -1,6 +1,5 @@
 """Goal: OpenAPI documents say of a kind what kube-apiserver's say. Method: copied pieces of its documents for some
-types; the gnostic
-form is read back by a reader of the wire format; every reference must lead somewhere."""
+types; the gnostic form is read back by a reader of the wire format; every reference must lead somewhere."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A cluster of plain dicts with the controllers' views over it: what a plan writes is done to the dicts and fed back.
 
-It does what a server does as far as the controllers can tell: uids, revisions, preconditions, generations,
-finalizers, merge and
-strategic patches of the shapes that plans use.
+It does what a server does as far as the controllers can tell: uids, revisions, preconditions, generations, finalizers,
+merge and strategic patches of the shapes that plans use.
 """
 
 from __future__ import annotations

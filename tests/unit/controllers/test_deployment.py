@@ -1,9 +1,8 @@
 """Deployment and ReplicaSet: tables of one decision each, and the promise that they settle and then write nothing.
 
-The law: whatever the sizes, templates, readiness and failed writes on the way, once nothing fails any more the
-number of pods is
-what was asked for, all of the newest template, and another look at everything plans no write. Bounds hold at every
-step.
+The law: whatever the sizes, templates, readiness and failed writes on the way, once nothing fails any more the number
+of pods is what was asked for, all of the newest template, and another look at everything plans no write. Bounds hold at
+every step.
 """
 
 from __future__ import annotations

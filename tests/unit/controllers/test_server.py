@@ -1,8 +1,7 @@
 """The controllers against a real server: kube-apiserver, or knarr's own.
 
-KNARR_TEST_SERVER names a kubeconfig of an administrator; no other controller may run there. Pods need no node: the
-test is the
-kubelet, and says in their status what one would.
+KNARR_TEST_SERVER names a kubeconfig of an administrator; no other controller may run there. Pods need no node: the test
+is the kubelet, and says in their status what one would.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 """Goal: each reason a Status can have is raised with Kubernetes' code and words. Method: one example per reason; a
-reason without an
-example fails."""
+reason without an example fails."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from knarr.network.elements import Chain, Elements, difference, elements_of, merged, numbered
 from knarr.network.nft import base, commands_of
 from knarr.network.services import Backends, Endpoint, Service, ServicePort, Slice, service_of, slice_of, usable
@@ -146,7 +145,9 @@ maps = st.dictionaries(
 
 
 @given(maps, maps)
-def test_a_difference_leads_from_one_to_the_other(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> None:
+def test_a_difference_leads_from_one_to_the_other(
+    before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]
+) -> None:
     changes = difference(before, set(), Elements(after))
     state = {name: dict(entries) for name, entries in before.items()}
     for name, key in changes.delete:
@@ -164,7 +165,9 @@ def test_the_first_service_keeps_an_address_that_two_claim() -> None:
 
 
 def test_commands_delete_before_they_add() -> None:
-    changes = difference({"services": {"a": "goto of_1"}}, {Chain(1)}, Elements({"services": {"a": "goto of_2"}}, {Chain(2)}))
+    changes = difference(
+        {"services": {"a": "goto of_1"}}, {Chain(1)}, Elements({"services": {"a": "goto of_2"}}, {Chain(2)})
+    )
     assert commands_of(changes) == [
         "add chain ip knarr of_2",
         "add rule ip knarr of_2 meta mark set numgen random mod 2 offset 7012352",

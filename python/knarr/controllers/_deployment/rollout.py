@@ -149,8 +149,7 @@ def annotations_for(
     deployment: Deployment, current: dict[str, str], revision: int, *, exists: bool
 ) -> dict[str, str | None]:
     """What to change in the new set's annotations (None: remove). An existing set keeps its own, like kubectl's
-    change-cause it
-    was made with; its revision moves forward only, the one it had goes into the history."""
+    change-cause it was made with; its revision moves forward only, the one it had goes into the history."""
     change: dict[str, str | None] = {}
     for key, value in (deployment.annotations or {}).items():
         if key not in _NOT_COPIED and current.get(key) != value:

@@ -61,9 +61,8 @@ class To:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """A kind that is read. row: the NamedTuple. to: what its changes wake. indexes: paths asked for with
-    `with_field`; labels:
-    selectors are asked. A watch without `to` is read only."""
+    """A kind that is read. row: the NamedTuple. to: what its changes wake. indexes: paths asked for with `with_field`;
+    labels: selectors are asked. A watch without `to` is read only."""
 
     resource: Resource
     row: type[Any]
@@ -75,8 +74,7 @@ class Watch:
 @dataclass(frozen=True, slots=True)
 class Writes:
     """What is written: verbs on a resource (or `pods/status`), and the fields that are this controller's alone (for
-    kinds that
-    several controllers write; whole objects it creates need no fields)."""
+    kinds that several controllers write; whole objects it creates need no fields)."""
 
     resource: Resource
     verbs: tuple[str, ...]
@@ -138,10 +136,9 @@ _PATHS: dict[type[Any], tuple[str, ...]] = {Meta: META_PATHS}
 
 
 class Views:
-    """What one controller reads: `views[Pod]` is the lens of its row class. `catalog`: every resource's metadata,
-    when declared.
-    `settings`: values the process was started with (the root CA, grace periods). `memory`: what a controller saw and
-    when, for what the API does not record; lost at a restart, which may only make it wait longer."""
+    """What one controller reads: `views[Pod]` is the lens of its row class. `catalog`: every resource's metadata, when
+    declared. `settings`: values the process was started with (the root CA, grace periods). `memory`: what a controller
+    saw and when, for what the API does not record; lost at a restart, which may only make it wait longer."""
 
     __slots__ = ("_lenses", "catalog", "memory", "settings")
 
@@ -162,9 +159,8 @@ class Views:
 
 @dataclass(slots=True)
 class Catalog:
-    """Every resource of the server that can be listed and deleted. entries: with a view of its metadata. unseen:
-    those without
-    one (events). complete: discovery answered for all groups; failures: what it said of the others."""
+    """Every resource of the server that can be listed and deleted. entries: with a view of its metadata. unseen: those
+    without one (events). complete: discovery answered for all groups; failures: what it said of the others."""
 
     entries: dict[Resource, Lens[Meta]] = field(default_factory=dict)
     unseen: list[Resource] = field(default_factory=list)

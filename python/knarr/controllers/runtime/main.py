@@ -36,9 +36,8 @@ _LEASE: Final = "knarr-controllers"
 
 @dataclass(slots=True)
 class RunConfig:
-    """kubeconfig: file; None: as kubectl. servers: instead of the kubeconfig's one. root_ca: file with the cluster's
-    CA for
-    kube-root-ca.crt (None: that controller does not run). controllers: names, None for all. leader_elect: take a
+    """kubeconfig: file; None: as kubectl. servers: instead of the kubeconfig's one. root_ca: file with the cluster's CA
+    for kube-root-ca.crt (None: that controller does not run). controllers: names, None for all. leader_elect: take a
     Lease first (the embedded controllers run beside the leader and need none). on_ready: called once, when every list
     is here. own_accounts: a ServiceAccount for each controller, else all act as the process. settings: grace periods
     and the like, see the controllers."""

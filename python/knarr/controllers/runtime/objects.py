@@ -89,8 +89,7 @@ def condition(conditions: Iterable[Object] | None, kind: str) -> Object | None:
 
 def condition_set(conditions: list[Object], new: Object) -> list[Object]:
     """The list with one condition set, as Kubernetes' Set...Condition: unchanged when status and reason are the same,
-    and with
-    the old transition time when the status is."""
+    and with the old transition time when the status is."""
     current = condition(conditions, new["type"])
     if current and current.get("status") == new["status"] and current.get("reason") == new.get("reason"):
         return conditions

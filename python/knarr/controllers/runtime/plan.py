@@ -58,9 +58,8 @@ class Write:
 @dataclass(slots=True)
 class Plan:
     """requeue_after: seconds until the key is looked at again although nothing changed; None: when something does.
-    failed: given
-    the error of a failed write, what to write then (a status condition). report: what was considered and is waited
-    for."""
+    failed: given the error of a failed write, what to write then (a status condition). report: what was considered and
+    is waited for."""
 
     writes: list[Write] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)

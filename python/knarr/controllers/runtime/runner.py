@@ -1,6 +1,5 @@
 """One controller at work: keys from its sources, reconcile on a held view, its plan executed, the next look only at a
-view that
-has seen the plan's own writes.
+view that has seen the plan's own writes.
 """
 
 from __future__ import annotations

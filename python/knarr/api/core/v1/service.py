@@ -1,6 +1,6 @@
 """Service: one name and address for the pods a selector picks."""
 
-from knarr.declare import AGE, NAME, Column, Kind, Selectable, Subresource, TypeRules, clear, copy, each, set_to, steps
+from knarr.declare import AGE, NAME, Column, Kind, Selectable, TypeRules, clear, copy, each, set_to, steps
 from knarr.declare.json import Nodes
 from knarr.declare.kind import status
 from knarr.declare.rules import (
@@ -193,10 +193,7 @@ KIND = Kind(
     has_status=True,
     prepare_create=(steps.set_to("status", {"loadBalancer": {}}), steps.native("serviceClusterIPs")),
     prepare_update=(steps.native("serviceType"), steps.native("serviceClusterIPs")),
-    subresources=(
-        status(meta_update()),
-        Subresource("proxy", ("create", "delete", "get", "patch", "update"), cold=True),
-    ),
+    subresources=(status(meta_update()),),
     selectable=(Selectable("spec.clusterIP"), Selectable("spec.type")),
     allocations=(("clusterIPs", "spec.clusterIPs"), ("nodePorts", "spec.ports")),
     columns=(
