@@ -227,7 +227,6 @@ impl Group {
     }
 
     /// What makes the next segment's file, on a thread where nobody waits.
-    #[must_use]
     pub fn spare(&self) -> impl Fn() -> Result<(), DiskError> + Send + use<> {
         let (disk, size) = (self.disk.clone(), self.options.log.segment_bytes);
         move || prepare_spare(&*disk, size)

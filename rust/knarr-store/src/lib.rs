@@ -14,7 +14,7 @@ mod types;
 mod wire;
 
 pub use command::{Batch, Command, ProposalId, encode_command};
-pub use machine::{Answer, Lease, Lessor, Machine, txn_outcome};
+pub use machine::{Answer, Answered, Lease, Lessor, Machine, txn_outcome};
 pub use memory::{MemoryStore, put};
 pub use snapshot::Pin;
 pub use space::Usage;

@@ -32,6 +32,9 @@ pub enum Answer {
     Done,
 }
 
+/// A proposal and what became of it.
+pub type Answered = (ProposalId, Result<Answer, StoreError>);
+
 /// A lease as the log knows it. When it ends is the driver's to know: time is not in the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
@@ -88,11 +91,7 @@ impl Machine {
     ///
     /// Entries come in order, each once; the index is checked. Sinks have seen the changes when this returns.
     /// Errors: the entry does not decode; then nothing has changed, and nothing more can be applied.
-    pub fn apply(
-        &self,
-        index: LogIndex,
-        data: Bytes,
-    ) -> Result<Vec<(ProposalId, Result<Answer, StoreError>)>, Malformed> {
+    pub fn apply(&self, index: LogIndex, data: Bytes) -> Result<Vec<Answered>, Malformed> {
         let mut books = self.books.lock();
         assert_eq!(index.0, books.applied.0 + 1, "entries are applied in order");
         if data.is_empty() {

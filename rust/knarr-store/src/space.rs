@@ -77,8 +77,10 @@ pub(crate) fn record_hash(key: &[u8], record: &Record) -> u64 {
         .fold(mix(u64::from(crc.finalize()) ^ ((record.value.len() as u64) << 32)), |hash, number| mix(hash ^ number))
 }
 
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// Bounds of `from` to `to` in the sense of [`Op`]; None when the range is empty.
-fn bounds<'a>(from: &'a [u8], to: Option<&'a [u8]>) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+fn bounds<'a>(from: &'a [u8], to: Option<&'a [u8]>) -> Option<Bounds<'a>> {
     match to {
         None => Some((Bound::Included(from), Bound::Included(from))),
         Some([]) => Some((Bound::Included(from), Bound::Unbounded)),
