@@ -167,8 +167,10 @@ def down(config: Config, say: Callable[[str], None], purge: bool = False) -> Non
     config.paths.state.unlink(missing_ok=True)
     if config.runtime == "cri":
         from knarr.agent import remove_node
+        from knarr.network.remove import remove_network
 
         remove_node(config.data_dir, cri=config.cri, node_name=config.node_name)
+        remove_network()
         say("pods, their network and mounts ended")
     if purge:
         shutil.rmtree(config.data_dir)
