@@ -69,7 +69,10 @@ def options_of(config: Config) -> Options:
 def run(server: ApiServer, command: str, argument: str) -> str:
     """Carry out one command; the answer's line."""
     if command == "add":
-        server.add_kind(load_kind(Path(argument)))
+        try:
+            server.add_kind(load_kind(Path(argument)))
+        except ValueError as error:
+            return f"refused: {error}".replace("\n", " ")
         return "added"
     if command == "hook":
         pod = next(kind for kind in all_kinds() if kind.kind == "Pod")
