@@ -104,7 +104,7 @@ async def page_through_dns(client: HttpClient) -> str:
     """The page as a pod sees it under the Service's DNS name: a visitor fetches it, its log is the page."""
     pods, name = RESOURCES["Pod"], "hello-visitor"
     await deleted(client, name)
-    command = "until wget -q -T 2 -O - http://hello.default.svc.cluster.local/; do sleep 0.2; done"
+    command = "until timeout 2 wget -q -O - http://hello.default.svc.cluster.local/; do sleep 0.2; done"
     await client.create(
         pods,
         {

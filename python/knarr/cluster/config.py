@@ -88,7 +88,7 @@ class Paths:
         return self.data_dir / "admin.conf"
 
     def kubeconfig(self, role: str) -> Path:
-        """The kubeconfig that `role` (controllers, agent) speaks with."""
+        """The kubeconfig that `role` (controllers, agent, proxy) speaks with."""
         return self.data_dir / f"{role}.conf"
 
     @property

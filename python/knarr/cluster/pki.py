@@ -62,6 +62,7 @@ def leaves(config: Config) -> list[Leaf]:
         Leaf("kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
         Leaf("admin", "kubernetes-admin", "system:masters"),
         Leaf("controllers", "system:kube-controller-manager"),
+        Leaf("proxy", "system:kube-proxy"),
         Leaf("agent", f"system:node:{config.node_name}", "system:nodes"),
         Leaf("kubelet", f"system:node:{config.node_name}", "system:nodes", (config.node_name, config.node_ip)),
     ]
@@ -76,7 +77,7 @@ def ensure(config: Config) -> None:
     for leaf in leaves(config):
         ensure_leaf(folder, leaf, authority, authority_key)
     write_kubeconfig(config, config.paths.admin_kubeconfig, "admin", "kubernetes-admin")
-    for role in ("controllers", "agent"):
+    for role in ("controllers", "agent", "proxy"):
         write_kubeconfig(config, config.paths.kubeconfig(role), role, role)
     if config.kubeconfig:
         write_kubeconfig(config, Path(config.kubeconfig), "admin", "kubernetes-admin")

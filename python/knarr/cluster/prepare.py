@@ -53,7 +53,8 @@ def certificates_current(config: Config) -> bool:
 
 
 def kubeconfigs(config: Config) -> list[Path]:
-    paths = [config.paths.admin_kubeconfig, config.paths.kubeconfig("controllers"), config.paths.kubeconfig("agent")]
+    roles = ("controllers", "agent", "proxy")
+    paths = [config.paths.admin_kubeconfig, *(config.paths.kubeconfig(role) for role in roles)]
     return [*paths, *([Path(config.kubeconfig)] if config.kubeconfig else [])]
 
 

@@ -1,4 +1,5 @@
-"""The bootstrap roles and bindings, read from `policy.txt`. Source: `kubectl get` of a Kubernetes 1.34 control plane.
+"""The bootstrap roles and bindings, read from `policy.txt`. Source: `kubectl get` of a Kubernetes 1.34
+control plane; those named `knarr:` are ours.
 
 role NAME [LABEL=VALUE ...] [<- LABEL=VALUE]     a ClusterRole, or NAMESPACE/NAME a Role
                                                  `<-`: aggregates the roles so labelled

@@ -33,15 +33,20 @@ def for_cluster(config: Config) -> None:
             tls_key=paths.pki / "kubelet.key",
             client_ca=paths.pki / "ca.crt",
         ),
+        paths.kubeconfig("proxy"),
         config.cluster_cidr,
         dns,
     )
 
 
-def start(config: AgentConfig, cluster_cidr: str, dns: str) -> None:
-    """Run an agent. dns: the Service address that this node answers; "" where a Service of pods answers it."""
+def start(config: AgentConfig, proxy_kubeconfig: Path, cluster_cidr: str, dns: str) -> None:
+    """Run an agent with the network beside it, which is a user of its own (system:kube-proxy).
 
-    async def network(companion: Companion) -> None:
+    dns: the Service address that this node answers itself; "" where pods answer it.
+    """
+
+    async def network(_companion: Companion) -> None:
+        from knarr.client import HttpClient, load_kubeconfig
         from knarr.network.dns import ClusterDns, ensure_link
         from knarr.network.nft import Nft, ServiceTable
         from knarr.network.proxy import Proxy
@@ -52,7 +57,8 @@ def start(config: AgentConfig, cluster_cidr: str, dns: str) -> None:
             ensure_link(dns)
             names.listen(dns)
         table = ServiceTable(Nft(), cluster_cidr)
-        await Proxy(companion.client, config.node_name, table, names, frozenset({dns} if dns else ())).run()
+        async with HttpClient(load_kubeconfig(proxy_kubeconfig)) as client:
+            await Proxy(client, config.node_name, table, names, frozenset({dns} if dns else ())).run()
 
     try:
         run(config, on_ready=notify.ready, companions=() if config.runtime == "hollow" else (network,))
