@@ -33,10 +33,19 @@ MASKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?<=pod-template-hash[=:])\s*\"?{RANDOM}{{8,10}}\"?", "HASH"),
         # the addresses that transcripts give themselves are left
         (r"\b10\.(?!96\.0\.1\b|96\.77\.|1\.2\.)\d+\.\d+\.\d+\b", "ADDRESS"),
-        (r"(?<=nodePort = )3(?!1234)\d{4}\b", "NODEPORT"),
+        (r"(?<=nodePort = )3(?!123)\d{4}\b", "NODEPORT"),
+        (r"(?<=:)3(?!123)\d{4}(?=/TCP)", "NODEPORT"),
+        (r"(Resource Version: +)\d+", r"\1RV"),
+        (r"(?<=in record \()\d+", "RV"),
+        # the head of a line of klog
+        (r"(?m)^[WIE]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ ", "LOG "),
         (r"(?<=current: )\d+", "RV"),
+        (rf"(?<=kube-api-access-){RANDOM}{{5}}\b", "RANDOM"),
+        # Go prints the difference of two structs, with spaces that change from run to run on purpose
+        (r"(?<=previously negative\)\\n).*?(?=\"|\]\")", "DIFFERENCE"),
         # ages, as a column or in words
-        (r"(?<=[ (\"])(\d+[dhms]){1,3}(?=$|[ )\"])", "AGE"),
+        (r"(?m)(?<=[ (])(\d+[dhms]){1,3}(?=$|[ )])", "AGE"),
+        (r"(?<=\")\d+s(?=\")", "AGE"),
         (r"<unknown>(?= )", "AGE"),
     )
 )
