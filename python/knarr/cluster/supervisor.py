@@ -118,7 +118,10 @@ class Supervisor:
                 continue
             role.process, role.pidfd = process, process.open()
             role.ready = role.pidfd is not None
+            role.restarts = int(state["roles"][name].get("restarts", 0))
             role.started_at = time.monotonic()
+        # `knarr status` and `knarr down` find this supervisor here; where all roles were taken up, nothing else would write it
+        self.save_state()
 
     def start_in_order(self) -> None:
         """The server first: the others would only try in vain until it answers."""
