@@ -41,3 +41,8 @@ def main() -> None:
     except Refusal as refusal:
         print(refusal.text(), file=sys.stderr)
         sys.exit(1)
+    except OSError as cause:  # the machine's refusal: a full disk, a missing permission
+        if cause.filename is None:
+            raise
+        print(Refusal(f"{cause.filename}: {cause.strerror}", "free space, or see its mode").text(), file=sys.stderr)
+        sys.exit(1)

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from knarr.cluster.refusal import Refusal
 
 DNS_1123_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 RUNTIMES = ("cri", "hollow")
-UNIX_PATH_BYTES_MAX = 107  # sun_path holds 108 bytes with its closing zero (unix(7))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,28 @@ class Config:
     def save(self) -> None:
         """Remember the settings in the data directory."""
         write_private(self.paths.config, json.dumps(dataclasses.asdict(self), indent=1).encode())
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def is_optional_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+# what config.json may hold, by field of Config; the data directory is where the file was found
+SHAPES: dict[str, Callable[[Any], bool]] = {
+    "node_name": is_text,
+    "node_ip": is_text,
+    "port": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "runtime": is_text,
+    "cri": is_optional_text,
+    "cluster_cidr": is_text,
+    "service_cidr": is_text,
+    "kubeconfig": is_optional_text,
+    "tls_san": lambda value: isinstance(value, list) and all(map(is_text, value)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +166,8 @@ def settle(data_dir: str | None, given: Mapping[str, Any]) -> Config:
     values: dict[str, Any] = remembered(directory)
     values.update({key: value for key, value in given.items() if value is not None and value != ()})
     values["data_dir"] = directory
+    if not given.get("cri") and given.get("runtime") == "hollow":
+        values["cri"] = None
     values.setdefault("node_name", socket.gethostname().split(".")[0].lower())
     values.setdefault("node_ip", default_node_ip())
     if values.get("kubeconfig"):
@@ -173,13 +196,20 @@ def remembered(directory: str) -> dict[str, Any]:
         raise Refusal(f"{directory} is not a directory", "name another with --data-dir") from None
     except PermissionError:
         raise Refusal(f"{path} cannot be read by this user", "run as the user that started the cluster") from None
+    except OSError as cause:
+        raise Refusal(f"{path} cannot be read: {cause.strerror}", "name another with --data-dir") from None
     except ValueError as cause:
-        raise Refusal(
-            f"{path} is damaged: {cause}", "remove that file and give the flags of `knarr up` again"
-        ) from None
+        raise damaged(path, str(cause)) from None
     if not isinstance(values, dict):
-        raise Refusal(f"{path} is damaged: not an object", "remove that file and give the flags of `knarr up` again")
+        raise damaged(path, "not an object")
+    for name, fits in SHAPES.items():
+        if name in values and not fits(values[name]):
+            raise damaged(path, f"{name} is {json.dumps(values[name])}")
     return values
+
+
+def damaged(path: Path, why: str) -> Refusal:
+    return Refusal(f"{path} is damaged: {why}", "remove that file and give the flags of `knarr up` again")
 
 
 def checked(config: Config) -> Config:
@@ -194,8 +224,12 @@ def checked(config: Config) -> Config:
         raise Refusal(f"--port {config.port} is no port", "use a number from 1 to 65535")
     if config.runtime not in RUNTIMES:
         raise Refusal(f"--runtime {config.runtime!r} is not known", f"use one of: {', '.join(RUNTIMES)}")
-    if config.cri is not None and not config.cri.startswith("unix://") and not config.cri.startswith("/"):
+    if config.cri is not None and not re.fullmatch(r"(unix://)?/.+", config.cri):
         raise Refusal(f"--cri {config.cri!r} is no endpoint", "use unix:///path/to/socket")
+    if config.cri is not None and config.runtime != "cri":
+        raise Refusal(f"--cri {config.cri} and --runtime {config.runtime} exclude each other", "leave one of them out")
+    for name in config.tls_san:
+        checked_san(name)
     cluster = parsed_network("--cluster-cidr", config.cluster_cidr)
     service = parsed_network("--service-cidr", config.service_cidr)
     if service.num_addresses < 16:
@@ -210,6 +244,18 @@ def checked(config: Config) -> Config:
             "give them ranges of their own",
         )
     return dataclasses.replace(config, node_ip=str(address), cluster_cidr=str(cluster), service_cidr=str(service))
+
+
+def checked_san(name: str) -> None:
+    """Raises Refusal for what is neither an address nor a DNS name (a first label `*` is one)."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        plain = name.lower().removeprefix("*.")
+        if len(plain) > 253 or not DNS_1123_SUBDOMAIN.fullmatch(plain):
+            raise Refusal(
+                f"--tls-san {name!r} is neither a DNS name nor an IP address", "use one such as api.example.com"
+            ) from None
 
 
 def parsed_address(flag: str, text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -1,11 +1,13 @@
 """`up`, `down` and `status` as functions; the verbs of the command line are thin shells around them.
 
 `up --detach` forks a supervisor that leaves the terminal's session and closes what it inherited; the parent waits until
-the cluster serves, so that the next command finds it.
+the cluster serves, so that the next command finds it. What the supervisor has to say meanwhile comes through the same
+kind of pipe as a role's words to the supervisor (notify.py).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,13 +15,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from knarr.cluster.config import Config
-from knarr.cluster.prepare import prepare, refuse_taken_port
-from knarr.cluster.process import Process, children_of, wait_until
+from knarr.cluster import notify
+from knarr.cluster.config import Config, remembered
+from knarr.cluster.prepare import prepare, refuse_taken_ports
+from knarr.cluster.process import Process
 from knarr.cluster.refusal import Refusal
-from knarr.cluster.supervisor import ROLES, STOP_SECONDS_MAX, Supervisor, read_state
+from knarr.cluster.supervisor import ROLES, STOP_SECONDS_MAX, Supervisor, command, read_state, role_of
 
 UP_SECONDS_MAX = 120.0
 DOWN_SECONDS_MAX = 90.0
@@ -32,14 +36,24 @@ def supervisor_of(config: Config) -> Process | None:
 
 def up(config: Config, say: Callable[[str], None]) -> None:
     """Run the cluster in the foreground until SIGTERM or SIGINT. Raises Refusal."""
-    begin(config)
-    Supervisor(config, lambda: say(f"serving on {config.server_url}")).run()
+
+    def serving() -> None:
+        say(f"serving on {config.server_url}")
+        notify.ready()
+
+    try:
+        begin(config)
+        Supervisor(config, serving).run()
+    except Refusal as refusal:
+        notify.refused(refusal)
+        raise
 
 
 def up_detached(config: Config, say: Callable[[str], None]) -> None:
     """Start the cluster in the background and return once it serves. Raises Refusal. Does nothing where it runs
-    already."""
+    already with these settings."""
     if supervisor_of(config) is not None:
+        refuse_other_settings(config)
         await_ready(config, say, None)
         return
     begin(config)
@@ -56,9 +70,7 @@ def begin(config: Config) -> None:
     """Refuse what would fail later, then make what the roles need."""
     if supervisor_of(config) is not None:
         raise Refusal(f"a cluster already runs in {config.data_dir}", "see `knarr status`, or end it with `knarr down`")
-    server = read_state(config).get("roles", {})
-    if Process.from_json(server.get("server") if isinstance(server, dict) else None) is None:
-        refuse_taken_port(config)
+    refuse_taken_ports(config, {role for role in ROLES if role_of(config, role) is not None})
     if config.runtime == "cri":
         from knarr.agent import preflight
 
@@ -66,6 +78,18 @@ def begin(config: Config) -> None:
         if problem:
             raise Refusal(*problem)
     prepare(config)
+
+
+def refuse_other_settings(config: Config) -> None:
+    """A running cluster keeps the settings it was started with. Raises Refusal where others are asked for."""
+    running = remembered(config.data_dir)
+    asked = json.loads(json.dumps(dataclasses.asdict(config)))
+    other = [f"--{name.replace('_', '-')}" for name, value in asked.items() if running.get(name, value) != value]
+    if other:
+        raise Refusal(
+            f"the cluster in {config.data_dir} runs with another {', '.join(other)}",
+            "end it with `knarr down` first; its data stays",
+        )
 
 
 def supervise_detached(config: Config, writer: int) -> None:
@@ -77,19 +101,17 @@ def supervise_detached(config: Config, writer: int) -> None:
     log = os.open(config.paths.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for old, new in ((null, 0), (log, 1), (log, 2)):
         os.dup2(old, new)
-    code = 0
+    os.closerange(3, writer)
+    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
+    os.environ[notify.VARIABLE] = str(writer)
     try:
         # the command line tells a process list what this is: knarr up --data-dir D
         os.set_inheritable(writer, True)
-        os.environ["KNARR_DETACHED_FD"] = str(writer)
-        from knarr.cluster.supervisor import command
-
         arguments = [*command(), "up", "--data-dir", config.data_dir]
         os.execv(arguments[0], arguments)
     except OSError as cause:
-        os.write(writer, json.dumps({"message": f"the supervisor cannot be started: {cause}", "hint": ""}).encode())
-        code = 1
-    os._exit(code)
+        notify.refused(Refusal(f"the supervisor cannot be started: {cause}"))
+    os._exit(1)
 
 
 def await_ready(config: Config, say: Callable[[str], None], reader: int | None) -> None:
@@ -99,24 +121,29 @@ def await_ready(config: Config, say: Callable[[str], None], reader: int | None) 
     """
     from knarr.cluster.health import get, node_ready  # not in a process that stays: it loads HTTP and TLS
 
+    def ready(role: str) -> bool:
+        entry = read_state(config).get("roles", {}).get(role)
+        return bool(entry and entry.get("ready") and Process.from_json(entry))
+
     end = time.monotonic() + UP_SECONDS_MAX
     waits: list[tuple[str, Callable[[], bool]]] = [
-        (f"API server answers on {config.server_url}", lambda: get(config, "/readyz") == b"ok"),
+        (f"API server answers on {config.server_url}", lambda: ready("server") and get(config, "/readyz") == b"ok"),
         (
             "namespace default has its ServiceAccount",
             lambda: get(config, "/api/v1/namespaces/default/serviceaccounts/default") is not None,
         ),
-        (f"node {config.node_name} is Ready", lambda: node_ready(config)),
+        # after a crash the Node object says Ready before there is an agent again
+        (f"node {config.node_name} is Ready", lambda: ready("agent") and node_ready(config)),
     ]
     if reader is not None:
         os.set_blocking(reader, False)
-    heard = False
     for text, done in waits:
         while not done():
-            if reader is not None:
-                refusal, heard = hear(reader, heard)
-                if refusal:
-                    raise refusal
+            if reader is not None and hear(reader, config):
+                os.close(reader)
+                reader = None
+            if reader is None and supervisor_of(config) is None:
+                raise supervisor_ended(config)
             if time.monotonic() > end:
                 raise Refusal(f"not within {UP_SECONDS_MAX:.0f} s: {text}", f"see the logs in {config.paths.logs}")
             time.sleep(0.02)
@@ -125,29 +152,23 @@ def await_ready(config: Config, say: Callable[[str], None], reader: int | None) 
         os.close(reader)
 
 
-def hear(reader: int, heard: bool) -> tuple[Refusal | None, bool]:
-    """What the detached supervisor said, if anything: its refusal, or that its end of the pipe closed without a
+def hear(reader: int, config: Config) -> bool:
+    """Whether the detached supervisor said that all serve. Raises the Refusal that it said, or that it ended without a
     word."""
     try:
         said = os.read(reader, 65536)
     except BlockingIOError:
-        return None, heard
-    if said:
-        message = json.loads(said)
-        return Refusal(message["message"], message.get("hint", "")), True
-    return (None if heard else Refusal("the supervisor ended", "see logs/supervisor.log in the data directory")), True
-
-
-def tell_parent(refusal: Refusal) -> bool:
-    """In a detached supervisor: pass a refusal to the `knarr up --detach` that waits. Whether there was one."""
-    descriptor = os.environ.pop("KNARR_DETACHED_FD", None)
-    if descriptor is None:
         return False
-    try:
-        os.write(int(descriptor), json.dumps({"message": refusal.message, "hint": refusal.hint}).encode())
-    except OSError:
-        return False
+    message = json.loads(said) if said.endswith(b"\n") else {}
+    if message.get("refused"):
+        raise Refusal(message["refused"], message.get("hint", ""))
+    if not message.get("ready"):
+        raise supervisor_ended(config)
     return True
+
+
+def supervisor_ended(config: Config) -> Refusal:
+    return Refusal("the supervisor ended before all roles served", f"see {config.paths.log('supervisor')}")
 
 
 def down(config: Config, say: Callable[[str], None], purge: bool = False) -> None:
@@ -173,10 +194,23 @@ def down(config: Config, say: Callable[[str], None], purge: bool = False) -> Non
         remove_network()
         say("pods, their network and mounts ended")
     if purge:
-        shutil.rmtree(config.data_dir)
-        if config.kubeconfig and os.path.exists(config.kubeconfig):
-            os.unlink(config.kubeconfig)
+        delete_data(config)
         say(f"{config.data_dir} deleted")
+
+
+def delete_data(config: Config) -> None:
+    """Delete the data directory, its settings last, so that a deletion cut short can be called again."""
+    if config.kubeconfig:
+        copy, ours = Path(config.kubeconfig), config.paths.admin_kubeconfig
+        # a file that somebody put there since is not ours
+        if copy.exists() and ours.exists() and copy.read_bytes() == ours.read_bytes():
+            copy.unlink()
+    for entry in config.paths.data_dir.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry != config.paths.config:
+            entry.unlink()
+    shutil.rmtree(config.data_dir)
 
 
 def status(config: Config) -> dict[str, Any]:
@@ -184,29 +218,14 @@ def status(config: Config) -> dict[str, Any]:
     from knarr.cluster.health import get, node_ready
 
     state = read_state(config)
-    roles: dict[str, Any] = {}
     named = state.get("roles", {})
-    entries = {"supervisor": state.get("supervisor"), **(named if isinstance(named, dict) else {})}
-    for name, entry in entries.items():
-        process = Process.from_json(entry)
-        roles[name] = {
-            "pid": process.pid if process else None,
-            "running": process is not None,
-            "memoryBytes": process.resident_bytes() if process else 0,
-            "cpuSeconds": process.cpu_seconds() if process else 0.0,
-            "restarts": entry.get("restarts", 0) if isinstance(entry, dict) else 0,
-        }
-    agent = roles.get("agent", {}).get("pid")
-    for pid in children_of(agent) if agent else []:
-        process = Process.of(pid)
-        if process is not None and "containerd" in comm(pid):
-            roles["containerd"] = {
-                "pid": pid,
-                "running": True,
-                "memoryBytes": process.resident_bytes(),
-                "cpuSeconds": process.cpu_seconds(),
-                "restarts": 0,
-            }
+    entries = {"supervisor": state.get("supervisor"), **{role: named.get(role) for role in ROLES}}
+    roles = {
+        name: described(Process.from_json(entry), entry.get("restarts", 0) if isinstance(entry, dict) else 0)
+        for name, entry in entries.items()
+    }
+    if config.runtime == "cri" and config.cri is None:
+        roles["containerd"] = described(containerd_of(config), 0)
     ready = get(config, "/readyz") == b"ok"
     return {
         "dataDir": config.data_dir,
@@ -218,17 +237,24 @@ def status(config: Config) -> dict[str, Any]:
     }
 
 
-def comm(pid: int) -> str:
+def described(process: Process | None, restarts: int) -> dict[str, Any]:
+    """One role as `knarr status` shows it."""
+    return {
+        "pid": process.pid if process else None,
+        "running": process is not None,
+        "memoryBytes": process.resident_bytes() if process else 0,
+        "cpuSeconds": process.cpu_seconds() if process else 0.0,
+        "restarts": restarts,
+    }
+
+
+def containerd_of(config: Config) -> Process | None:
+    """The node's own containerd, whoever its parent is: it outlives its agent."""
     try:
-        with open(f"/proc/{pid}/comm") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
-def ended(config: Config, seconds: float) -> bool:
-    """Whether the supervisor of this data directory is gone within `seconds`."""
-    return wait_until(seconds, 0.05, lambda: supervisor_of(config) is None)
+        pid, started = (config.paths.agent / "containerd" / "containerd.pid").read_text().split()
+    except (OSError, ValueError):
+        return None
+    return Process.from_json({"pid": pid, "started": started})
 
 
 def say_on_stderr(text: str) -> None:

@@ -26,6 +26,7 @@ from knarr.cluster.refusal import Refusal
 
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 365
+PUT_BACK = "put it back, or delete the cluster with `knarr down --purge` and begin anew"
 CLOCK_SKEW = datetime.timedelta(minutes=5)  # another machine's clock may be behind this one's
 
 
@@ -86,12 +87,16 @@ def ensure(config: Config) -> None:
 def ensure_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     certificate, key = folder / "ca.crt", folder / "ca.key"
     if certificate.exists() and key.exists():
-        return read_certificate(certificate), read_key(key)
+        found, found_key = read_certificate(certificate), read_key(key)
+        if found.public_key() != found_key.public_key():
+            raise Refusal(f"{key} is not the key of {certificate}", PUT_BACK)
+        if found.not_valid_after_utc <= datetime.datetime.now(datetime.UTC):
+            raise Refusal(f"{certificate} ended on {found.not_valid_after_utc:%Y-%m-%d}", PUT_BACK)
+        return found, found_key
     if certificate.exists() or key.exists():
         missing = key if certificate.exists() else certificate
-        raise Refusal(
-            f"{missing} is missing beside its pair", "put it back, or remove the data directory to begin anew"
-        )
+        raise Refusal(f"{missing} is missing beside its pair", PUT_BACK)
+    refuse_beginning_anew(folder, certificate)
     made_key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
     now = datetime.datetime.now(datetime.UTC)
@@ -124,18 +129,23 @@ def ensure_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePr
     return made, made_key
 
 
+def refuse_beginning_anew(folder: Path, missing: Path) -> None:
+    """Where there is data already, nothing that was handed out would be believed any more. Raises Refusal."""
+    if (folder.parent / "store").exists():
+        raise Refusal(f"{missing} is missing", PUT_BACK)
+
+
 def ensure_token_key(folder: Path) -> None:
     """The key pair that signs and verifies ServiceAccount tokens."""
     private, public = folder / "sa.key", folder / "sa.pub"
     if private.exists():
         key = read_key(private)
     else:
+        refuse_beginning_anew(folder, private)
         key = ec.generate_private_key(ec.SECP256R1())
         write_private(private, pem_of_key(key))
-    if not public.exists():
-        text = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+    text = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if not public.exists() or public.read_bytes() != text:
         write_private(public, text)
 
 
@@ -143,8 +153,12 @@ def ensure_leaf(
     folder: Path, leaf: Leaf, authority: x509.Certificate, authority_key: ec.EllipticCurvePrivateKey
 ) -> None:
     certificate, key = folder / f"{leaf.file}.crt", folder / f"{leaf.file}.key"
-    if certificate.exists() and key.exists() and fits(read_certificate(certificate), leaf, authority):
-        return
+    if certificate.exists() and key.exists():
+        try:
+            if fits(read_certificate(certificate), read_key(key), leaf, authority):
+                return
+        except Refusal:
+            pass  # a damaged leaf is as good as a missing one: nothing that was handed out depends on it
     made_key = ec.generate_private_key(ec.SECP256R1())
     subject = [x509.NameAttribute(NameOID.COMMON_NAME, leaf.common_name)]
     if leaf.organization:
@@ -169,10 +183,14 @@ def ensure_leaf(
     write_private(certificate, made.public_bytes(serialization.Encoding.PEM))
 
 
-def fits(certificate: x509.Certificate, leaf: Leaf, authority: x509.Certificate) -> bool:
-    """Whether a certificate is still what `leaf` asks for, from this authority, with more than a third of its life
-    left."""
+def fits(
+    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, leaf: Leaf, authority: x509.Certificate
+) -> bool:
+    """Whether a certificate is still what `leaf` asks for, of this key, from this authority, with more than a third of
+    its life left."""
     now = datetime.datetime.now(datetime.UTC)
+    if certificate.public_key() != key.public_key():
+        return False
     if certificate.not_valid_after_utc - now < datetime.timedelta(days=LEAF_DAYS) / 3:
         return False
     try:
@@ -243,9 +261,7 @@ def read_certificate(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError:
-        raise Refusal(
-            f"{path} is damaged: no certificate", "put it back, or remove the data directory to begin anew"
-        ) from None
+        raise Refusal(f"{path} is damaged: no certificate", PUT_BACK) from None
 
 
 def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -254,7 +270,7 @@ def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     except ValueError:
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Refusal(f"{path} is damaged: no ECDSA key", "put it back, or remove the data directory to begin anew")
+        raise Refusal(f"{path} is damaged: no ECDSA key", PUT_BACK)
     return key
 
 

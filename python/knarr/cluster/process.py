@@ -11,7 +11,6 @@ import errno
 import os
 import select
 import signal
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,24 +113,3 @@ def stat_fields(pid: int) -> list[str]:
     except OSError:
         return []
     return text[text.rindex(")") + 2 :].split()
-
-
-def children_of(pid: int) -> list[int]:
-    """Direct children of a process."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            fields = stat_fields(int(entry))
-            if fields and int(fields[1]) == pid:
-                found.append(int(entry))
-    return found
-
-
-def wait_until(seconds: float, step: float, done: Any) -> bool:
-    """Whether `done()` came true within `seconds`, asked every `step` seconds."""
-    end = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() >= end:
-            return False
-        time.sleep(step)
-    return True

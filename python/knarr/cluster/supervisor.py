@@ -55,7 +55,11 @@ class Role:
 
 
 class Supervisor:
-    """Runs the roles of one data directory. on_ready is called once, when all of them serve."""
+    """Runs the roles of one data directory. on_ready is called once, when all of them serve.
+
+    A role that refuses before that ends everything: the person who called waits for the answer. Later it is tried again
+    like one that ended, because what else runs must not suffer.
+    """
 
     def __init__(self, config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
         self.config = config
@@ -110,23 +114,28 @@ class Supervisor:
         state = read_state(self.config)
         same = state.get("config") == fingerprint(self.config)
         for name, role in self.roles.items():
-            process = Process.from_json(state.get("roles", {}).get(name))
+            entry = state.get("roles", {}).get(name)
+            process = Process.from_json(entry)
             if process is None:
                 continue
-            if not same:
+            # one that was still starting tells a pipe that nobody reads any more
+            if not same or not entry.get("ready"):
                 process.end(STOP_SECONDS_MAX[name])
                 continue
             role.process, role.pidfd = process, process.open()
             role.ready = role.pidfd is not None
             role.restarts = int(state["roles"][name].get("restarts", 0))
             role.started_at = time.monotonic()
-        # `knarr status` and `knarr down` find this supervisor here; where all roles were taken up, nothing else would write it
+        # `knarr status` and `knarr down` find this supervisor here; where all roles were taken up, nothing else would
+        # write it
         self.save_state()
 
     def start_in_order(self) -> None:
         """The server first: the others would only try in vain until it answers."""
         for name in ROLES:
             role = self.roles[name]
+            if self.stopping:
+                return
             if role.process is None:
                 self.start(role)
             if name == "server":
@@ -138,6 +147,7 @@ class Supervisor:
                             f"see {self.config.paths.log('server')}",
                         )
                     self.turn()
+        self.announce()
 
     def start(self, role: Role) -> None:
         paths = self.config.paths
@@ -188,6 +198,9 @@ class Supervisor:
                 role.restart_at = 0.0
                 self.start(role)
             trim_log(self.config, role.name)
+        self.announce()
+
+    def announce(self) -> None:
         if not self.announced and all(role.ready for role in self.roles.values()):
             self.announced = True
             self.on_ready()
@@ -215,7 +228,11 @@ class Supervisor:
         except ValueError:
             message = {}
         if message.get("refused"):
-            raise Refusal(message["refused"], message.get("hint", ""))
+            refusal = Refusal(message["refused"], message.get("hint", ""))
+            if not self.announced:
+                raise refusal
+            print(f"knarr: {role.name} cannot start: {refusal.message}", file=sys.stderr)
+            return
         role.ready = bool(message.get("ready"))
         self.save_state()
 
@@ -286,6 +303,12 @@ def read_state(config: Config) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}
+
+
+def role_of(config: Config, role: str) -> Process | None:
+    """The running process of a role, or None."""
+    roles = read_state(config).get("roles", {})
+    return Process.from_json(roles.get(role)) if isinstance(roles, dict) else None
 
 
 def trim_log(config: Config, role: str) -> None:

@@ -9,7 +9,6 @@ import click
 from knarr.cli import options
 from knarr.cluster import lifecycle
 from knarr.cluster.config import settle
-from knarr.cluster.refusal import Refusal
 
 
 @click.command()
@@ -22,8 +21,4 @@ def command(data_dir: str | None, detach: bool, **given: Any) -> None:
     if detach:
         lifecycle.up_detached(config, lifecycle.say_on_stderr)
         return
-    try:
-        lifecycle.up(config, lifecycle.say_on_stderr)
-    except Refusal as refusal:
-        lifecycle.tell_parent(refusal)
-        raise
+    lifecycle.up(config, lifecycle.say_on_stderr)

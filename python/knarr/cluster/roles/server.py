@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
@@ -10,13 +11,17 @@ from knarr.cluster import notify
 from knarr.cluster.config import Config
 from knarr.cluster.prepare import prepare
 from knarr.cluster.refusal import Refusal
+from knarr.cluster.supervisor import role_of
 from knarr.errors import OpenError
 
 
 def run(config: Config) -> None:
     """Serve until SIGTERM or SIGINT. Raises Refusal where the server cannot start."""
-    prepare(config)
     paths = config.paths
+    running = role_of(config, "server")
+    if running is not None and running.pid != os.getpid():
+        raise Refusal(f"a server already runs on {paths.data_dir}", "see `knarr status`, or end it with `knarr down`")
+    prepare(config)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
