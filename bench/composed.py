@@ -1,4 +1,5 @@
-"""A server composed in Python, as a program of its own: what a user of knarr.apiserver writes, with commands on standard input.
+"""A server composed in Python, as a program of its own: what a user of knarr.apiserver writes, with commands on
+standard input.
 
 usage: python -m bench.composed DATA_DIR ADDRESS PORT
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import objects, processes
-from bench.http2 import Connection, Request
+from bench.http2 import Connection
 from bench.servers import Composed, Floor
 
 ROUNDS = 3
@@ -33,7 +32,11 @@ class Cost:
 def hook_cost(folder: Path) -> Cost:
     """Measure all three. Raises AssertionError where a request fails or the hook is not asked."""
     least: dict[str, float] = {}
-    with Composed(folder / "plain", "127.0.0.23") as plain, Composed(folder / "hooked", "127.0.0.24") as hooked, Floor() as floor:
+    with (
+        Composed(folder / "plain", "127.0.0.23") as plain,
+        Composed(folder / "hooked", "127.0.0.24") as hooked,
+        Floor() as floor,
+    ):
         assert hooked.ask("hook") == "hooked"
         clients = {"floor": floor.connect(), "plain": plain.connect(), "hooked": hooked.connect()}
         for name in ("plain", "hooked"):
@@ -43,7 +46,7 @@ def hook_cost(folder: Path) -> Cost:
         pids = {"floor": floor.pid, "plain": plain.pid, "hooked": hooked.pid}
         for turn in range(ROUNDS + 1):
             for name, client in clients.items():
-                cost = measure(client, pids[name], lambda number, turn=turn: objects.create_pod(number, f"t{turn}"))
+                cost = measure(client, pids[name], f"t{turn}")
                 if turn:  # the first warms up
                     least[name] = min(least.get(name, cost), cost)
         made = int(hooked.ask("rows"))
@@ -53,8 +56,8 @@ def hook_cost(folder: Path) -> Cost:
     return Cost(least["floor"], least["plain"], least["hooked"])
 
 
-def measure(client: Connection, pid: int, request: Callable[[int], Request]) -> float:
+def measure(client: Connection, pid: int, prefix: str) -> float:
     before = processes.cpu_precise(pid)
-    outcome = client.many((request(number) for number in range(CREATES)), IN_FLIGHT)
+    outcome = client.many((objects.create_pod(number, prefix) for number in range(CREATES)), IN_FLIGHT)
     assert not outcome.failed, outcome.first_error
     return (processes.cpu_precise(pid) - before) / CREATES * 1e6

@@ -1,7 +1,9 @@
-"""A small HTTP/2 client over TLS: many requests, or watches, on one connection, at little cost for the machine it shares with the server.
+"""A small HTTP/2 client over TLS: many requests, or watches, on one connection, at little cost for the machine it
+shares with the server.
 
-It speaks what a Kubernetes API client needs (RFC 9113) and no more: no push, no priorities, no trailers. It asks for an empty header
-table (RFC 7541, 4.2), so that each block of headers stands for itself and the status is read from its first field. One thread, blocking.
+It speaks what a Kubernetes API client needs (RFC 9113) and no more: no push, no priorities, no trailers. It asks for
+an empty header table (RFC 7541, 4.2), so that each block of headers stands for itself and the status is read from its
+first field. One thread, blocking.
 
     request() --> HEADERS [+ DATA] --> ... frames of any stream ... --> END_STREAM of that stream
 """
@@ -45,7 +47,8 @@ class Request:
 
 @dataclass(slots=True)
 class Stream:
-    """One request on its way. status: 0 until headers came, or where the stream was reset. on_data: takes what arrives instead of body."""
+    """One request on its way. status: 0 until headers came, or where the stream was reset. on_data: takes what arrives
+    instead of body."""
 
     request: Request
     began: float
@@ -58,7 +61,8 @@ class Stream:
 
 @dataclass(slots=True)
 class Outcome:
-    """What many requests came to. latencies: seconds, of those answered below 400; codes: every status, 0 for a reset stream."""
+    """What many requests came to. latencies: seconds, of those answered below 400; codes: every status, 0 for a reset
+    stream."""
 
     seconds: float
     latencies: list[float]
@@ -124,7 +128,8 @@ def huffman_digits(data: bytes) -> int:
 
 
 class Connection:
-    """One connection. pki: folder with ca.crt, and USER.crt and USER.key where a user is given. ca None: the server is not verified.
+    """One connection. pki: folder with ca.crt, and USER.crt and USER.key where a user is given. ca None: the server is
+    not verified.
 
     Raises OSError where the server cannot be reached, ConnectionError where it goes away."""
 
@@ -224,7 +229,8 @@ class Connection:
         return outcome
 
     def watch(self, path: str, on_data: Callable[[bytes], None]) -> Stream:
-        """Open a watch and wait for its headers; `on_data` gets its bytes during later calls. Raises ConnectionError if refused."""
+        """Open a watch and wait for its headers; `on_data` gets its bytes during later calls. Raises ConnectionError
+        if refused."""
         stream = self.start(Request("GET", path), on_data)
         while not stream.status and not stream.ended:
             self.receive()

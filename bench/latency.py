@@ -23,7 +23,8 @@ def pod(name: str) -> str:
 
 
 def ready_seconds(side: Side, pods: int = PODS) -> float:
-    """The median over pods started one after another, the image present. Raises TimeoutError where one is never Ready."""
+    """The median over pods started one after another, the image present. Raises TimeoutError where one is never
+    Ready."""
     environment = os.environ | {"KUBECONFIG": str(side.kubeconfig), "HOME": str(side.folder)}
     taken = []
     with Connection(side.address, side.port, side.pki) as client:
@@ -44,7 +45,13 @@ def ready_seconds(side: Side, pods: int = PODS) -> float:
         for number in range(pods + 1):
             name = f"bench-{number}"
             begin = time.monotonic()
-            done = subprocess.Popen([kubectl(), "apply", "-f", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, text=True)
+            done = subprocess.Popen(
+                [kubectl(), "apply", "-f", "-"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                env=environment,
+                text=True,
+            )
             done.communicate(pod(name), timeout=60)
             while name not in ready:
                 client.idle(0.002)
@@ -52,6 +59,11 @@ def ready_seconds(side: Side, pods: int = PODS) -> float:
                     raise TimeoutError(f"{side.name}: pod {name} is not Ready after {READY_SECONDS_MAX} s")
             if number:  # the first fills kubectl's cache and the runtime's
                 taken.append(ready[name] - begin)
-            subprocess.run([kubectl(), "delete", "pod", name, "--wait=false", "--now"], env=environment, capture_output=True, check=False)
+            subprocess.run(
+                [kubectl(), "delete", "pod", name, "--wait=false", "--now"],
+                env=environment,
+                capture_output=True,
+                check=False,
+            )
             client.idle(1.0)
     return median(taken)

@@ -1,4 +1,5 @@
-"""What stored pods and idle watches cost in resident memory, by the slope between two sizes: what is there anyway falls out."""
+"""What stored pods and idle watches cost in resident memory, by the slope between two sizes: what is there anyway
+falls out."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ WATCHES_PER_CONNECTION = 200
 
 
 def bytes_per_pod(side: Side, pids: Sequence[int], pods: int, warm: int = 2000) -> float:
-    """Resident growth of `pids` for each of `pods` more pods. The first `warm` ones are not counted. Raises AssertionError where a
-    create fails."""
+    """Resident growth of `pids` for each of `pods` more pods. The first `warm` ones are not counted. Raises
+    AssertionError where a create fails."""
     with Connection(side.address, side.port, side.pki) as client:
         prepare(client)
         create(client, 0, warm)
@@ -25,8 +26,8 @@ def bytes_per_pod(side: Side, pids: Sequence[int], pods: int, warm: int = 2000) 
 
 
 def bytes_per_watch(side: Side, pids: Sequence[int], watches: int, warm: int = 400) -> float:
-    """Resident growth for each of `watches` more idle watches; then each of them is shown to be alive by one event. Raises
-    AssertionError where one is not."""
+    """Resident growth for each of `watches` more idle watches; then each of them is shown to be alive by one event.
+    Raises AssertionError where one is not."""
     path = f"/api/v1/namespaces/{objects.NAMESPACE}/configmaps"
     connections: list[Connection] = []
     alive = [0]
@@ -39,7 +40,9 @@ def bytes_per_watch(side: Side, pids: Sequence[int], watches: int, warm: int = 4
             if index % WATCHES_PER_CONNECTION == 0:
                 connections.append(Connection(side.address, side.port, side.pki))
             # as informers do, with a selector: each is a watcher of its own
-            connections[-1].start(Request("GET", f"{path}?watch=1&labelSelector=run%3Dbench&resourceVersion={revision}"), count)
+            connections[-1].start(
+                Request("GET", f"{path}?watch=1&labelSelector=run%3Dbench&resourceVersion={revision}"), count
+            )
             if index % 50 == 49:
                 while any(not stream.status for stream in connections[-1].streams.values()):
                     connections[-1].receive()

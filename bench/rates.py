@@ -13,7 +13,8 @@ from bench.sides import Side, Unavailable
 
 @dataclass(frozen=True)
 class Rate:
-    """One line of the table. per_s: operations, items or events; the CPU is that of server and store, each in microseconds."""
+    """One line of the table. per_s: operations, items or events; the CPU is that of server and store, each in
+    microseconds."""
 
     per_s: float
     p99_ms: float

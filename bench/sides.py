@@ -37,6 +37,8 @@ class Side:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.started_at = 0.0
+        # seconds from the start until /readyz answers, and until a controller has done its first work
+        self.ready_s = self.working_s = 0.0
 
     @property
     def pki(self) -> Path:
@@ -239,7 +241,8 @@ class Peer(Side):
                 time.sleep(0.2)
 
     def runtime(self) -> str:
-        """A containerd as knarr's own, for the peer's kubelet: the same runtime, so that it is not what differs. Its socket."""
+        """A containerd as knarr's own, for the peer's kubelet: the same runtime, so that it is not what differs. Its
+        socket."""
         from knarr.agent import AgentConfig, cni
         from knarr.agent.containerd import Containerd
 

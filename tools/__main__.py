@@ -1,4 +1,4 @@
-"""The entry: `python -m tools generate [TARGET] [--check]`."""
+"""The entry: `python -m tools generate [TARGET] [--check]`, `python -m tools bench [PART ...]`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,16 @@ def main(argv: list[str] | None = None) -> int:
     )
     making.add_argument("target", nargs="?", choices=list(GENERATORS))
     making.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
+    bench = tools.add_parser("bench", help="the figures of docs/benchmarks.md, beside the peer's where one is there")
+    bench.add_argument("parts", nargs="*", help="what to measure: cost, rates, node, memory (default: all)")
     options = parser.parse_args(argv)
+    if options.tool == "bench":
+        from bench import main as measure  # needs a built knarr
+
+        unknown = ", ".join(sorted(set(options.parts) - set(measure.PARTS)))
+        if unknown:
+            parser.error(f"bench: unknown {unknown}; there is {', '.join(measure.PARTS)}")
+        return measure.main(options.parts)
     return generate(options.target, options.check)
 
 

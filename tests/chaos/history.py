@@ -1,10 +1,10 @@
 """What writers and watchers saw, and the laws that must hold between them. Pure: it knows no server.
 
-A writer raises the number in an object of its own, again and again; now and then it deletes the object and makes it anew with the next
-number. It remembers the last number that was acknowledged and the last that it tried: after a crash, the object holds one of those from
-the acknowledged one on (the answer may have been lost, the write not). A watcher sees numbers of one object only grow, sees every
-acknowledged number exactly once, and revisions only grow, over all its connections together.
-"""
+A writer raises the number in an object of its own, again and again; now and then it deletes the object and makes it
+anew with the next number. It remembers the last number that was acknowledged and the last that it tried: after a
+crash, the object holds one of those from the acknowledged one on (the answer may have been lost, the write not). A
+watcher sees numbers of one object only grow, sees every acknowledged number exactly once, and revisions only grow,
+over all its connections together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any
 
 @dataclass(slots=True)
 class Written:
-    """One object as its writer knows it. acknowledged: number to the revision it was answered with; tried: the last number sent."""
+    """One object as its writer knows it. acknowledged: number to the revision it was answered with; tried: the last
+    number sent."""
 
     name: str
     acknowledged: dict[int, int] = field(default_factory=dict)
@@ -28,8 +29,8 @@ class Written:
         return max(self.acknowledged, default=0)
 
     def check_read(self, number: int | None, unsettled: bool) -> list[str]:
-        """Errors of a read after a crash. number: what the object holds, None where there is none. unsettled: the last request was
-        not answered."""
+        """Errors of a read after a crash. number: what the object holds, None where there is none. unsettled: the last
+        request was not answered."""
         if number is None:
             gone = self.deleted or unsettled or not self.acknowledged
             return [] if gone else [f"{self.name}: gone, though {self.last} was acknowledged"]
@@ -76,7 +77,9 @@ class Watched:
         for written in objects:
             missing = set(written.acknowledged) - set(self.seen[written.name])
             if missing:
-                errors.append(f"{written.name}: {len(missing)} acknowledged numbers not seen, {sorted(missing)[:5]} among them")
+                errors.append(
+                    f"{written.name}: {len(missing)} acknowledged numbers not seen, {sorted(missing)[:5]} among them"
+                )
             invented = [number for number in self.seen[written.name] if number > written.tried]
             if invented:
                 errors.append(f"{written.name}: {invented[:5]} were never sent")

@@ -76,7 +76,9 @@ class Server:
             self._context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
         return http.client.HTTPSConnection(self.address, self.port, timeout=timeout, context=self._context)
 
-    def request(self, connection: http.client.HTTPSConnection, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def request(
+        self, connection: http.client.HTTPSConnection, method: str, path: str, body: Any = None
+    ) -> tuple[int, Any]:
         data = json.dumps(body) if body is not None else None
         connection.request(method, path, data, {"Content-Type": "application/json"} if data else {})
         answer = connection.getresponse()
@@ -86,8 +88,8 @@ class Server:
 class Writer(threading.Thread):
     """Raises the numbers of its own objects until it is told to stop, over as many connections as it takes.
 
-    A connection that breaks with a request on it leaves that request unsettled: the object is read on the next connection, and must
-    hold what was acknowledged or what was tried."""
+    A connection that breaks with a request on it leaves that request unsettled: the object is read on the next
+    connection, and must hold what was acknowledged or what was tried."""
 
     DELETE_EVERY = 25
 
@@ -141,7 +143,12 @@ class Writer(threading.Thread):
             assert code == 200, answer
             written.deleted = True
         number = written.tried + 1
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": written.name}, "data": {"number": str(number)}}
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": written.name},
+            "data": {"number": str(number)},
+        }
         fresh = written.deleted or not written.acknowledged
         written.tried = number
         method, path = ("POST", MAPS) if fresh else ("PUT", f"{MAPS}/{written.name}")
@@ -166,7 +173,9 @@ class Watcher(threading.Thread):
         while not self.done.is_set():
             try:
                 connection = self.server.connect(timeout=5)
-                connection.request("GET", f"{MAPS}?watch=1&allowWatchBookmarks=true&resourceVersion={self.watched.revision}")
+                connection.request(
+                    "GET", f"{MAPS}?watch=1&allowWatchBookmarks=true&resourceVersion={self.watched.revision}"
+                )
                 answer = connection.getresponse()
                 assert answer.status == 200, answer.read()
                 while line := answer.readline():

@@ -1,9 +1,9 @@
 """Bits that flip in synced data.
 
-Goal: a server whose store is damaged does not start: it says so in one line that names the file and the offset, it changes nothing, and
-serves nothing wrong (docs/decisions/0001-log-damage.md: the last batch and the unused rest of a segment are no exception). Method: the
-files of a store that a real server wrote are damaged, one bit at a time, at places drawn from a seed; put right again, all is served.
-"""
+Goal: a server whose store is damaged does not start: it says so in one line that names the file and the offset, it
+changes nothing, and serves nothing wrong (docs/decisions/0001-log-damage.md: the last batch and the unused rest of a
+segment are no exception). Method: the files of a store that a real server wrote are damaged, one bit at a time, at
+places drawn from a seed; put right again, all is served."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The real server, killed again and again.
 
-Goal: no acknowledged write is lost, and no watch event is lost, doubled or out of order across reconnects from a returned revision
-(DESIGN.md, invariants 1 and 2). Method: writers raise numbers in objects of their own while the server is killed -9 a hundred times, at
-moments drawn from a seed; after each start every writer reads back what it had been told, and at the end the whole history is compared.
-"""
+Goal: no acknowledged write is lost, and no watch event is lost, doubled or out of order across reconnects from a
+returned revision (DESIGN.md, invariants 1 and 2). Method: writers raise numbers in objects of their own while the
+server is killed -9 a hundred times, at moments drawn from a seed; after each start every writer reads back what it had
+been told, and at the end the whole history is compared."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def settle(server: Server, writers: list[Writer], watchers: list[Watcher]) -> No
             assert written.check_read(number, unsettled) == []
             if item and not unsettled:
                 assert int(item["metadata"]["resourceVersion"]) == written.acknowledged[written.last]
-    last = max(int(item["metadata"]["resourceVersion"]) for item in held.values() if item["metadata"]["name"].startswith("w"))
+    last = max(
+        int(item["metadata"]["resourceVersion"]) for item in held.values() if item["metadata"]["name"].startswith("w")
+    )
     end = time.monotonic() + CATCH_UP_SECONDS
     while any(watcher.watched.revision < last for watcher in watchers):
         assert time.monotonic() < end, [watcher.watched.errors for watcher in watchers]
@@ -88,7 +90,10 @@ def settle(server: Server, writers: list[Writer], watchers: list[Watcher]) -> No
 
 
 def event(kind: str, name: str, number: int, revision: int) -> dict[str, object]:
-    return {"type": kind, "object": {"metadata": {"name": name, "resourceVersion": str(revision)}, "data": {"number": str(number)}}}
+    return {
+        "type": kind,
+        "object": {"metadata": {"name": name, "resourceVersion": str(revision)}, "data": {"number": str(number)}},
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Death of the supervisor, and of each role.
 
-Goal: roles are no thralls of the supervisor: after its kill -9 all of them go on, and a new `knarr up` takes them up as they are, the
-same processes, and looks after them. A role that is killed is started again, and what it held is there.
-"""
+Goal: roles are no thralls of the supervisor: after its kill -9 all of them go on, and a new `knarr up` takes them up
+as they are, the same processes, and looks after them. A role that is killed is started again, and what it held is
+there."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def test_roles_outlive_the_supervisor_and_the_next_one_adopts_them(own: Cluster)
     own.ok("create", "configmap", "kept", "--from-literal=a=b")
     supervisor = own.pid("supervisor")
     os.kill(supervisor, signal.SIGKILL)
-    eventually(lambda: not Path(f"/proc/{supervisor}/cmdline").exists() or not Path(f"/proc/{supervisor}/cmdline").read_bytes())
+    eventually(
+        lambda: not Path(f"/proc/{supervisor}/cmdline").exists() or not Path(f"/proc/{supervisor}/cmdline").read_bytes()
+    )
     assert all(Path(f"/proc/{pid}").exists() for pid in before.values())
     own.ok("create", "deployment", "web", "--image=a/b", "--replicas=2")
     own.ok("rollout", "status", "deployment/web", "--timeout=30s")

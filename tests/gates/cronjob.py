@@ -1,8 +1,21 @@
-"""A kind that knarr does not ship, as a user would declare it: one Python file, handed to a server that serves already."""
+"""A kind that knarr does not ship, as a user would declare it: one Python file, handed to a server that serves
+already."""
 
 from knarr.declare import AGE, NAME, Column, Kind, TypeRules, set_to
 from knarr.declare.kind import status
-from knarr.declare.rules import apply, at, between, fail, immutable, is_set, meta_create, meta_update, one_of, required, when
+from knarr.declare.rules import (
+    apply,
+    at,
+    between,
+    fail,
+    immutable,
+    is_set,
+    meta_create,
+    meta_update,
+    one_of,
+    required,
+    when,
+)
 
 SPEC = TypeRules(
     "CronJobSpec",
@@ -19,7 +32,10 @@ SPEC = TypeRules(
         at("startingDeadlineSeconds", when(is_set(pointer=True), between(0))),
         at("failedJobsHistoryLimit", when(is_set(pointer=True), between(0))),
         at("successfulJobsHistoryLimit", when(is_set(pointer=True), between(0))),
-        when(is_set("jobTemplate.metadata.name"), at("jobTemplate.metadata.name", fail("forbidden", "must be left to the server"))),
+        when(
+            is_set("jobTemplate.metadata.name"),
+            at("jobTemplate.metadata.name", fail("forbidden", "must be left to the server")),
+        ),
     ),
 )
 

@@ -1,9 +1,9 @@
 """Gate 1: what is hot never takes the GIL.
 
-Goal: in a process where a thread holds the GIL for five seconds, the composed server goes on answering GET, LIST, WATCH and Lease
-updates. Method: the holder sleeps in libc without leaving the GIL; this process, another one, sends requests all the while and looks at
-the slowest. That the GIL really was held is shown by a pod whose hook is Python: it is answered only afterwards.
-"""
+Goal: in a process where a thread holds the GIL for five seconds, the composed server goes on answering GET, LIST,
+WATCH and Lease updates. Method: the holder sleeps in libc without leaving the GIL; this process, another one, sends
+requests all the while and looks at the slowest. That the GIL really was held is shown by a pod whose hook is Python:
+it is answered only afterwards."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def test_reads_watches_and_leases_go_on_while_the_gil_is_held(composed: Composed
         assert code == 201, lease
         assert composed.ask("hook") == "hooked"
         seen: list[float] = []
-        client.watch(f"{LEASES}?watch=1&resourceVersion=0", lambda data: seen.extend([time.monotonic()] * data.count(b"\n")))
+        client.watch(
+            f"{LEASES}?watch=1&resourceVersion=0", lambda data: seen.extend([time.monotonic()] * data.count(b"\n"))
+        )
 
         composed.say(f"hold {HOLD_SECONDS}")
         assert composed.hear() == "holding"

@@ -1,9 +1,9 @@
 """Gate 6: what one Pod costs.
 
-Goal: the create of a Pod with full validation, admission and one Python hook costs at most 15 times the server CPU of the floor, which
-is the same hyper and rustls answering a fixed Pod. Method: the same client sends the same requests, as many at a time, to both in turn;
-the CPU is that of the server process, by the scheduler's account. The least of three rounds counts: noise only adds.
-"""
+Goal: the create of a Pod with full validation, admission and one Python hook costs at most 15 times the server CPU of
+the floor, which is the same hyper and rustls answering a fixed Pod. Method: the same client sends the same requests,
+as many at a time, to both in turn; the CPU is that of the server process, by the scheduler's account. The least of
+three rounds counts: noise only adds."""
 
 from __future__ import annotations
 
@@ -25,5 +25,7 @@ def test_a_pod_with_a_python_hook_costs_at_most_15_times_the_floor(
             break
     best = min(measured, key=lambda cost: cost.times)
     with capsys.disabled():
-        print(f"\ngate 6: floor {best.floor_us:.0f} us, create with hook {best.hooked_us:.0f} us, without {best.plain_us:.0f} us")
+        print(
+            f"\ngate 6: floor {best.floor_us:.0f} us, create with hook {best.hooked_us:.0f} us, without {best.plain_us:.0f} us"
+        )
     assert best.times <= TIMES_MAX, measured

@@ -1,15 +1,15 @@
 """Gate 3: what a stored pod and an idle watch cost.
 
-Goal: 50,000 stored pods cost at most 8 KB each, resident in all processes together; 10,000 idle watches at most 4 KB each. Method: the
-resident memory (proportional share, so that nothing counts twice) of supervisor, server, controllers and agent before and after, once it
-has settled; every watch is shown to be alive by an event at the end.
-"""
+Goal: 50,000 stored pods cost at most 8 KB each, resident in all processes together; 10,000 idle watches at most 4 KB
+each. Method: the resident memory (proportional share, so that nothing counts twice) of supervisor, server, controllers
+and agent before and after, once it has settled; every watch is shown to be alive by an event at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+
 from bench.memory import bytes_per_pod, bytes_per_watch
 from bench.sides import Knarr
 

@@ -1,9 +1,8 @@
 """Gate 2: a serving ApiServer is handed a kind from one Python file, and serves it from then on, whole.
 
-Goal: discovery, defaults, validation with causes by field, immutable fields, status apart, table, watch and server-side apply work for a
-kind that was not there when the server started; clients of other kinds notice nothing. A second hand-over of a changed file takes the
-first one's place in one step.
-"""
+Goal: discovery, defaults, validation with causes by field, immutable fields, status apart, table, watch and
+server-side apply work for a kind that was not there when the server started; clients of other kinds notice nothing. A
+second hand-over of a changed file takes the first one's place in one step."""
 
 from __future__ import annotations
 
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from bench.http2 import Connection, Request
 from bench.servers import Composed
 
@@ -24,7 +24,9 @@ APPLY = "application/apply-patch+yaml"
 
 def cronjob(name: str = "nightly", **spec: Any) -> dict[str, Any]:
     """As a user writes it; the schedule may be taken away by schedule=None."""
-    template = {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "a/b"}]}}}}
+    template = {
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "a/b"}]}}}
+    }
     whole = {"schedule": "0 3 * * *", "jobTemplate": template} | spec
     kept = {key: value for key, value in whole.items() if value is not None}
     return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}, "spec": kept}
@@ -37,7 +39,12 @@ class Client:
         self.connection = connection
 
     def __call__(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json", accept: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> tuple[int, Any]:
         stream = self.connection.start(
             Request(method, path, json.dumps(body).encode() if body is not None else b"", content_type, accept)
@@ -171,8 +178,10 @@ def test_a_changed_file_takes_its_place(client: Client, composed: Composed, tmp_
     assert composed.ask(f"add {changed}") == "added"
     assert client("POST", PATH, cronjob("second", concurrencyPolicy="Perhaps"))[0] == 201
     assert client("POST", PATH, cronjob("third", concurrencyPolicy="Forbid"))[0] == 422
-    code, found = client("GET", PATH)
-    assert [item["metadata"]["name"] for item in found["items"]] == ["nightly", "second"], "what was stored before is still served"
+    _, found = client("GET", PATH)
+    assert [item["metadata"]["name"] for item in found["items"]] == ["nightly", "second"], (
+        "what was stored before is still served"
+    )
 
 
 def test_a_kind_that_cannot_be_compiled_changes_nothing(client: Client, composed: Composed, tmp_path: Path) -> None:
