@@ -20,7 +20,7 @@ const JOINED_BYTES_MAX: usize = 64 << 10;
 pub enum ReplyBody {
     Empty,
     One(Bytes),
-    Many(Box<VecDeque<Bytes>>),
+    Many(VecDeque<Bytes>),
     Watch(Box<WatchBody>),
     Stream(Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>),
 }
@@ -38,7 +38,7 @@ impl ReplyBody {
         match chunks.len() {
             0 => Self::Empty,
             1 => Self::One(chunks.swap_remove(0)),
-            _ => Self::Many(Box::new(chunks.into())),
+            _ => Self::Many(chunks.into()),
         }
     }
 

@@ -54,6 +54,9 @@ struct Route {
     handler: Arc<dyn ColdHandler>,
 }
 
+/// The named parts of a path, decoded.
+pub type Params = Vec<(String, String)>;
+
 /// The table of cold routes, in the order they were added; the first that fits wins.
 #[derive(Default)]
 pub struct ColdRoutes {
@@ -81,7 +84,7 @@ impl ColdRoutes {
     }
 
     /// The handler for a path and its parameters. `Err(true)`: the path is known with other methods only.
-    pub fn find(&self, method: &str, path: &str) -> Result<(Arc<dyn ColdHandler>, Vec<(String, String)>), bool> {
+    pub fn find(&self, method: &str, path: &str) -> Result<(Arc<dyn ColdHandler>, Params), bool> {
         let mut other_method = false;
         for route in self.routes.load().iter() {
             if let Some(params) = fits(&route.pattern, path) {

@@ -7,13 +7,13 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use http::request::Parts;
 use http::{Method, Request};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use knarr_authz::{Attributes, Target};
 use knarr_base::User;
@@ -34,6 +34,10 @@ use crate::reply::{self, AUDIT_ID, JSON, Reply, reply};
 
 /// Subresources that stream: no time limit, no place among the requests in work.
 const LONG_RUNNING: [&str; 5] = ["log", "exec", "attach", "portforward", "proxy"];
+
+/// Bytes of a refused body that are still read, and for how long.
+const DRAINED_BYTES_MAX: usize = 64 << 20;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn header<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
@@ -98,7 +102,7 @@ impl Gateway {
         answer
     }
 
-    fn count(&self, method: &Method, info: &Info<'_>, code: u16, took: std::time::Duration) {
+    fn count(&self, method: &Method, info: &Info<'_>, code: u16, took: Duration) {
         let nothing = ResourcePath::default();
         let found = info.resource.as_ref().unwrap_or(&nothing);
         // A resource that nobody serves is a client's guess: it gets no series of its own.
@@ -316,7 +320,7 @@ impl Gateway {
     }
 
     /// Reads the body. Errors: 413 beyond the bound, 400 when it breaks off.
-    pub(crate) async fn body(&self, parts: &Parts, body: Upload) -> Result<Bytes, Status> {
+    async fn body(&self, body: Upload) -> Result<Bytes, Status> {
         let body = match body {
             Upload::Memory(bytes) if bytes.len() > self.body_bytes_max => {
                 return Err(Status::body_too_large(self.body_bytes_max));
@@ -327,13 +331,9 @@ impl Gateway {
         if http_body::Body::is_end_stream(&body) {
             return Ok(Bytes::new());
         }
-        let length = header(&parts.headers, &http::header::CONTENT_LENGTH).parse::<usize>().unwrap_or(0);
-        if length > self.body_bytes_max {
-            return Err(Status::body_too_large(self.body_bytes_max));
-        }
-        match Limited::new(body, self.body_bytes_max).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Status::body_too_large(self.body_bytes_max)),
+        match read_body(body, self.body_bytes_max).await {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(Status::body_too_large(self.body_bytes_max)),
             Err(error) => Err(Status::bad_request(format!("reading the body: {error}"))),
         }
     }
@@ -370,7 +370,7 @@ impl Gateway {
             name: found.name.as_ref().into(),
             subresource: found.subresource.as_ref().into(),
             user: call.user.clone(),
-            body: self.body(call.parts, body).await?,
+            body: self.body(body).await?,
             content_type: header(headers, &CONTENT_TYPE).into(),
             accept,
             options,
@@ -403,7 +403,7 @@ impl Gateway {
         params: Vec<(String, String)>,
         body: Upload,
     ) -> Reply {
-        let body = match self.body(call.parts, body).await {
+        let body = match self.body(body).await {
             Ok(body) => body,
             Err(status) => return reply::status(&status),
         };
@@ -442,6 +442,38 @@ impl Gateway {
             }
         }
     }
+}
+
+/// The body, or None when it is larger than `max`. What is too large is read to its end, within bounds, and thrown away: a client
+/// that is still writing when the connection closes does not see why.
+async fn read_body(mut body: Incoming, max: usize) -> Result<Option<Bytes>, hyper::Error> {
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.len() + joined.len() + data.len() > max {
+            let drain = async {
+                let mut left = DRAINED_BYTES_MAX;
+                while let Some(Ok(frame)) = body.frame().await {
+                    left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                    if left == 0 {
+                        break;
+                    }
+                }
+            };
+            // Whether it ended in time makes no difference to the answer.
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain).await;
+            return Ok(None);
+        }
+        if first.is_empty() && joined.is_empty() {
+            // Most bodies are one frame, and that is handed on as it is.
+            first = data;
+        } else {
+            joined.extend_from_slice(&std::mem::take(&mut first));
+            joined.extend_from_slice(&data);
+        }
+    }
+    Ok(Some(if joined.is_empty() { first } else { joined.freeze() }))
 }
 
 /// Where a resource's path leads.

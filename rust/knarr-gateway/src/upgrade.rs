@@ -23,7 +23,7 @@ const COPY_BYTES: usize = 64 << 10;
 /// What RFC 6455 adds to a client's key before hashing.
 const WEBSOCKET_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-fn texts<'a>(headers: &'a HeaderMap, name: http::HeaderName) -> impl Iterator<Item = &'a str> {
+fn texts(headers: &HeaderMap, name: http::HeaderName) -> impl Iterator<Item = &str> {
     headers
         .get_all(name)
         .iter()

@@ -193,7 +193,7 @@ async fn exec_carries_streams_and_the_exit_code() {
         let path = format!("{POD}/exec?command=cat&stdin=true&stdout=true&stderr=true");
         let socket = websocket(&world.admin(), &path, protocol).await.expect("upgraded");
         // More than any buffer on the way holds, both ways at once.
-        let sent: Vec<u8> = (0..3_000_000u32).map(|at| (at % 251) as u8).collect();
+        let sent: Vec<u8> = (0..30_000_000u32).map(|at| (at % 251) as u8).collect();
         let (mut writer, mut reader) = socket.split();
         let feeding = sent.clone();
         let feeder = tokio::spawn(async move {
@@ -245,13 +245,10 @@ async fn a_refused_exec_says_why() {
         (format!("{POD}/exec?stdout=1"), "you must specify at least one command for the container"),
         ("/api/v1/namespaces/default/pods/q/exec?command=x&stdout=1".to_owned(), "pod q does not have a host assigned"),
     ] {
-        let (code, body) = websocket(&admin, &path, "v5.channel.k8s.io").await.err().expect("refused");
+        let (code, body) = websocket(&admin, &path, "v5.channel.k8s.io").await.expect_err("refused");
         assert!(code == 400 && body.contains(words), "{path}: {code} {body}");
     }
-    assert_eq!(
-        websocket(&admin, &format!("{POD}/exec?command=x&stdout=1"), "chat").await.err().expect("refused").0,
-        400
-    );
+    assert_eq!(websocket(&admin, &format!("{POD}/exec?command=x&stdout=1"), "chat").await.expect_err("refused").0, 400);
     assert_eq!(admin.ask("GET", &format!("{POD}/exec?command=x&stdout=1"), &[], "").await.0, 400);
 }
 

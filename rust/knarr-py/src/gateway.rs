@@ -181,8 +181,7 @@ fn start_thread() -> std::io::Result<SyncSender<Job>> {
     let (jobs, queue) = sync_channel::<Job>(COLD_QUEUE);
     std::thread::Builder::new().name("knarr-python".to_owned()).spawn(move || {
         while let Ok(Job { handler, request, answer }) = queue.recv() {
-            let result =
-                Python::attach(|py| run_job(py, &handler, request).map_err(|error| describe(py, &error)));
+            let result = Python::attach(|py| run_job(py, &handler, request).map_err(|error| describe(py, &error)));
             // The client may have gone; then nobody waits for the answer.
             let _ = answer.send(result);
         }
@@ -401,7 +400,12 @@ impl Gateway {
     }
 
     /// The rules that RBAC gives `user` in `namespace`, as PolicyRule objects.
-    fn rules_for<'py>(&self, py: Python<'py>, user: &Bound<'py, PyAny>, namespace: &str) -> PyResult<Vec<Bound<'py, PyDict>>> {
+    fn rules_for<'py>(
+        &self,
+        py: Python<'py>,
+        user: &Bound<'py, PyAny>,
+        namespace: &str,
+    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let rules = self.core.authorizer.rules_for(&user_of(user)?, namespace);
         let shown = rules.into_iter().map(|rule| {
             let dict = PyDict::new(py);
@@ -423,13 +427,25 @@ impl Gateway {
     }
 
     /// Why `user` may not write a role with these rules (PolicyRule dicts); None if it may. namespace empty: a ClusterRole.
-    fn check_role(&self, user: &Bound<'_, PyAny>, namespace: &str, name: &str, rules: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    fn check_role(
+        &self,
+        user: &Bound<'_, PyAny>,
+        namespace: &str,
+        name: &str,
+        rules: &Bound<'_, PyAny>,
+    ) -> PyResult<Option<String>> {
         let checked = self.core.authorizer.check_role(&user_of(user)?, namespace, name, &rules_of(rules)?);
         Ok(checked.err().map(|error| error.to_string()))
     }
 
     /// Why `user` may not bind the role in `namespace` (empty: everywhere); None if it may. cluster: a ClusterRole.
-    fn check_binding(&self, user: &Bound<'_, PyAny>, namespace: &str, cluster: bool, role: String) -> PyResult<Option<String>> {
+    fn check_binding(
+        &self,
+        user: &Bound<'_, PyAny>,
+        namespace: &str,
+        cluster: bool,
+        role: String,
+    ) -> PyResult<Option<String>> {
         let role = RoleRef { cluster, name: role };
         let checked = self.core.authorizer.check_binding(&user_of(user)?, namespace, &role);
         Ok(checked.err().map(|error| error.to_string()))
@@ -454,7 +470,8 @@ impl Gateway {
             runtime.block_on(self.core.clone().call_in_process(user, method, uri, headers, body.into()))
         });
         let answer = answer.map_err(|status| PyValueError::new_err(status.message))?;
-        let headers: BTreeMap<String, String> = knarr_gateway::cold::header_texts(answer.headers()).into_iter().collect();
+        let headers: BTreeMap<String, String> =
+            knarr_gateway::cold::header_texts(answer.headers()).into_iter().collect();
         let content_type = headers.get("content-type").cloned().unwrap_or_default();
         Ok((answer.status().as_u16(), content_type, PyBytes::new(py, answer.body()), headers))
     }

@@ -193,13 +193,16 @@ pub trait Objects: Send + Sync {
     fn holds(&self, plural: &str, namespace: &str, name: &str, uid: &str, now: i64) -> bool;
 }
 
+/// A token whose signature is good: what it says, and its user.
+type Verified = (Claims, Arc<User>);
+
 /// Verifies tokens.
 pub struct Tokens {
     issuer: String,
     audiences: Vec<String>,
     /// Key id and public point.
     keys: Vec<(String, Vec<u8>)>,
-    verified: RwLock<HashMap<[u8; 32], Arc<(Claims, Arc<User>)>, RandomState>>,
+    verified: RwLock<HashMap<[u8; 32], Arc<Verified>, RandomState>>,
 }
 
 impl Tokens {
@@ -230,13 +233,7 @@ impl Tokens {
         Some((known.1.clone(), matching))
     }
 
-    fn checked(
-        &self,
-        token: &str,
-        audiences: &[String],
-        now: i64,
-        objects: &dyn Objects,
-    ) -> Option<Arc<(Claims, Arc<User>)>> {
+    fn checked(&self, token: &str, audiences: &[String], now: i64, objects: &dyn Objects) -> Option<Arc<Verified>> {
         let known = self.verify(token)?;
         let claims = &known.0;
         if claims.issuer != self.issuer || now >= claims.expires || now < claims.not_before {
@@ -255,7 +252,7 @@ impl Tokens {
     }
 
     /// Checks signature and form, or remembers having done so.
-    fn verify(&self, token: &str) -> Option<Arc<(Claims, Arc<User>)>> {
+    fn verify(&self, token: &str) -> Option<Arc<Verified>> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }

@@ -17,11 +17,12 @@ use knarr_stream::channel::{self, Input, Output, Protocol};
 use knarr_stream::remotecommand::{Streams, failure_status};
 use knarr_stream::spdy::{Event, Headers, Role, Session, StreamId};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::locate::Address;
+use super::tunnel::write;
 use super::{Kubelets, Target, kubelet, locate, raw, upgrade_wanted};
 use crate::gateway::Gateway;
 use crate::path::{is_true, query_pairs};
@@ -163,7 +164,7 @@ async fn carry(socket: Socket, backend: Upgraded, protocol: Protocol, streams: S
                 },
             }
             let output = session.lock().output();
-            if !output.is_empty() && to_kubelet.write_all(&output).await.is_err() {
+            if !output.is_empty() && write(&mut to_kubelet, &output).await.is_err() {
                 break;
             }
         }

@@ -9,7 +9,7 @@ use http::header::{HeaderName, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use knarr_machinery::Status;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{Target, locate, raw, upgrade_wanted};
@@ -55,6 +55,12 @@ pub async fn answer(gateway: &Gateway, target: Target<'_>, client: Option<OnUpgr
     Ok(reply)
 }
 
+/// Writes all of it, through TLS too: what a full socket left in the session's buffer goes out only by a flush.
+pub async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+    to.write_all(bytes).await?;
+    to.flush().await
+}
+
 /// Both directions at once, each at its reader's pace; the end of either is the end of both.
 async fn carry(socket: Socket, backend: Upgraded) {
     let (mut to_client, mut from_client) = socket.split();
@@ -66,7 +72,7 @@ async fn carry(socket: Socket, backend: Upgraded) {
                 Message::Close(_) => break,
                 _ => continue,
             };
-            if to_kubelet.write_all(&bytes).await.is_err() {
+            if write(&mut to_kubelet, &bytes).await.is_err() {
                 break;
             }
         }

@@ -136,7 +136,7 @@ pub fn kinds() -> Vec<Vec<u8>> {
     let none = serde_json::json!({});
     let rbac = "rbac.authorization.k8s.io";
     let pod = serde_json::json!({
-        "selectable": [{"name": "spec.nodeName", "paths": ["spec.nodeName"]}],
+        "selectable": [{"field": "spec.nodeName", "paths": ["spec.nodeName"]}],
         "subresources": [
             {"name": "status", "verbs": ["get", "patch", "update"]},
             {"name": "log", "verbs": ["get"], "cold": true},

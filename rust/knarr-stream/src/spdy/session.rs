@@ -125,7 +125,7 @@ impl Session {
 
     /// Sends bytes, cut into frames. False when this half is closed already: the bytes go nowhere.
     pub fn data(&mut self, stream: StreamId, bytes: &[u8]) -> bool {
-        if !self.streams.get(&stream).is_some_and(|halves| !halves.sent_fin) {
+        if self.streams.get(&stream).is_none_or(|halves| halves.sent_fin) {
             return false;
         }
         for part in bytes.chunks(DATA_FRAME_BYTES_MAX) {
