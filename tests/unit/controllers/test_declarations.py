@@ -44,7 +44,7 @@ def test_only_pods_are_made_or_written_whole_by_several() -> None:
 
 def test_the_committed_roles_are_those_of_the_declarations() -> None:
     committed = Path(knarr.controllers.__file__).parent / "roles.json"
-    assert committed.read_text(encoding="utf-8") == table(), "run: python -m knarr.controllers.runtime.rbac"
+    assert committed.read_text(encoding="utf-8") == table(), "run: python -m tools generate roles"
 
 
 def test_a_role_grants_what_is_declared_and_no_reading() -> None:

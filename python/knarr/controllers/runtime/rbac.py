@@ -1,8 +1,7 @@
 """The ClusterRole of each controller, computed from its declaration: what it writes, the events it records, and
 nothing else.
 
-`python -m knarr.controllers.runtime.rbac` writes the committed table, `../roles.json`, which the server's
-bootstrap takes in; `--check` compares.
+`python -m tools generate roles` writes the committed table, `../roles.json`, which the server's bootstrap takes in.
 
 Reads go through the process's shared informers, with the process's own rights, so a controller's role has no list or
 watch.
@@ -11,9 +10,7 @@ watch.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from knarr.controllers.runtime.declare import Controller
@@ -71,16 +68,3 @@ def table() -> str:
     from knarr.controllers import load
 
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": roles(load())}, indent=1) + "\n"
-
-
-def main(arguments: list[str]) -> int:
-    file = Path(__file__).parent.parent / "roles.json"
-    text = table()
-    if "--check" in arguments:
-        return int(file.read_text(encoding="utf-8") != text)
-    file.write_text(text, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
