@@ -199,6 +199,7 @@ class Containerd:
             '  runtime_type = "io.containerd.runc.v2"',
             f"[{cri}.containerd.runtimes.runc.options]",
             "  SystemdCgroup = false",
+            f"  Root = {q(str(self.dir / 'runc'))}",
         ]
         return "\n".join(lines) + "\n"
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import subprocess
-from pathlib import Path
 
-from . import mounts
+from . import leftovers, mounts
 from .cgroups import Cgroups
 from .config import AgentConfig
 from .containerd import Containerd, instance_id
@@ -29,7 +27,7 @@ async def drain_and_remove(config: AgentConfig) -> None:
     """
     if config.runtime == "cri":
         await _sandboxes(config)
-        await asyncio.to_thread(remove_links, config)
+        await asyncio.to_thread(leftovers.remove, config)
         cgroups = Cgroups.detect()
         await asyncio.to_thread(cgroups.remove, f"/knarr-{instance_id(config)}", True)
     await asyncio.to_thread(_folders, config)
@@ -75,18 +73,6 @@ async def end_sandboxes(runtime: Runtime, sandboxes: list[Sandbox]) -> None:
         log.error("sandbox not removed: error=%s", error)
     if failed:
         raise RuntimeCallError(f"{len(failed)} sandboxes could not be removed: {failed[0]}")
-
-
-def remove_links(config: AgentConfig) -> None:
-    """The bridge of our own CNI network, when this knarr made one."""
-    if config.cri_endpoint or not Path(f"/sys/class/net/{config.bridge}/bridge").exists():
-        return
-    if any(Path(f"/sys/class/net/{config.bridge}/brif").iterdir()):
-        # Somebody else's pods hang on it: two knarr nodes in one network namespace.
-        return
-    done = subprocess.run(["ip", "link", "delete", config.bridge], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        log.warning("bridge not removed: name=%s error=%s", config.bridge, done.stderr.strip())
 
 
 def _folders(config: AgentConfig) -> None:

@@ -1,0 +1,116 @@
+"""What the CNI plugins and the container runtime leave on a machine after the last pod: removed at `knarr down`.
+
+The plugins delete a pod's own rules, but not what they share: the bridge, the chains of portmap, the `nat` table that
+`iptables` made for them, the folder of libcni's cache. All of it is made again on demand, so that removing what is
+empty harms nobody else's use of it; what is not empty stays.
+
+Asked by `ip` and never by /sys/class/net: that shows the network namespace that mounted it, not the one we are in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+from .config import AgentConfig
+
+log = logging.getLogger(__name__)
+
+BUILT_IN = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
+HOSTPORT = "CNI-HOSTPORT-"
+DNAT = "CNI-HOSTPORT-DNAT"
+OURS = 'name: "knarr"'
+"""How the bridge plugin marks the rules of a network, by the name in the CNI configuration."""
+FOLDERS = (
+    "/var/lib/cni/results",
+    "/var/lib/cni",
+    "/run/containerd/s",
+    "/run/containerd",
+)
+"""Made by libcni and by containerd's shims wherever their own folders lie; the inner ones first."""
+
+
+def remove(config: AgentConfig) -> None:
+    """Remove the bridge, rules and empty folders. Does nothing while another node's pods hang on the bridge."""
+    if config.cri_endpoint:
+        return
+    if remove_bridge(config.bridge):
+        for family in ("iptables", "ip6tables"):
+            remove_rules(family)
+    for folder in FOLDERS:
+        try:
+            Path(folder).rmdir()
+        except OSError:
+            continue  # in use by others, or not there
+
+
+def remove_bridge(name: str) -> bool:
+    """Remove the bridge of our CNI network; False where somebody's pods hang on it still."""
+    if not links("show", "dev", name):
+        return True
+    if links("show", "master", name):
+        return False
+    done = run("ip", "link", "delete", name)
+    if done.returncode != 0:
+        log.warning("bridge not removed: name=%s error=%s", name, done.stderr.strip())
+    return done.returncode == 0
+
+
+def links(*arguments: str) -> list[dict[str, object]]:
+    """Network links as iproute2 shows them; empty where there is none of that name."""
+    done = run("ip", "-json", "link", *arguments)
+    if done.returncode != 0 or not done.stdout.strip():
+        return []
+    return [link for link in json.loads(done.stdout) if link]
+
+
+def remove_rules(command: str) -> None:
+    """Remove our network's rules in `nat`, portmap's chains where no port is mapped, and the table where nothing is
+    left in it."""
+    saved = run(f"{command}-save", "-t", "nat")
+    if saved.returncode != 0:
+        return
+    for arguments in removals(saved.stdout):
+        done = run(command, "-w", "-t", "nat", *arguments)
+        if done.returncode != 0:
+            log.warning("rule not removed: arguments=%s error=%s", " ".join(arguments), done.stderr.strip())
+    family = "ip" if command == "iptables" else "ip6"
+    chains = run("nft", "--json", "list", "table", family, "nat")
+    if chains.returncode != 0:
+        return
+    found = json.loads(chains.stdout)["nftables"]
+    kinds = {next(iter(entry)) for entry in found}
+    names = [entry["chain"]["name"] for entry in found if "chain" in entry]
+    if kinds <= {"metainfo", "table", "chain"} and set(names) <= set(BUILT_IN):
+        # deleting each chain first fails, and with it all, where somebody put a rule there since
+        script = "".join(f"delete chain {family} nat {name}\n" for name in names) + f"delete table {family} nat\n"
+        run("nft", "-f", "-", stdin=script)
+
+
+def removals(saved: str) -> list[list[str]]:
+    """What to call iptables with, from the text of iptables-save: rules first, then the chains that they led to."""
+    rules = [shlex.split(line) for line in saved.splitlines() if line.startswith("-A ")]
+    chains = re.findall(r"^:(\S+) ", saved, re.MULTILINE)
+    gone = {target(rule) for rule in rules if rule[1] == "POSTROUTING" and any(w.startswith(OURS) for w in rule)}
+    if not any(rule[1] == DNAT for rule in rules):
+        gone |= {chain for chain in chains if chain.startswith(HOSTPORT)}
+    delete = [["-D", *rule[1:]] for rule in rules if target(rule) in gone and rule[1] not in gone]
+    present = [chain for chain in chains if chain in gone]
+    return delete + [["-F", chain] for chain in present] + [["-X", chain] for chain in present]
+
+
+def target(rule: list[str]) -> str:
+    """The chain or verdict that a rule jumps to."""
+    return rule[rule.index("-j") + 1] if "-j" in rule[:-1] else ""
+
+
+def run(*command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """A command's end; code 127 where it is not installed."""
+    try:
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        return subprocess.CompletedProcess(command, 127, "", str(error))
