@@ -9,8 +9,18 @@ use std::sync::OnceLock;
 
 create_exception!(knarr._core, CodecError, PyValueError, "Bytes or a value that a codec cannot read or write.");
 create_exception!(knarr._core, JsonError, CodecError, "Not JSON; encoding/json's words.");
-create_exception!(knarr._core, YamlError, CodecError, "Not YAML, or YAML without a JSON form; the line is in the text.");
-create_exception!(knarr._core, ProtobufError, CodecError, "Not the protobuf form of a known kind; the path is in the text.");
+create_exception!(
+    knarr._core,
+    YamlError,
+    CodecError,
+    "Not YAML, or YAML without a JSON form; the line is in the text."
+);
+create_exception!(
+    knarr._core,
+    ProtobufError,
+    CodecError,
+    "Not the protobuf form of a known kind; the path is in the text."
+);
 create_exception!(knarr._core, QuantityError, CodecError, "Not a quantity; apimachinery's words.");
 
 /// Inputs longer than this are parsed while other Python threads run; for shorter ones the switch costs more than it gives.

@@ -49,7 +49,9 @@ impl Dns {
     fn put_headless(&self, namespace: &str, name: &str, endpoints: Vec<(String, String, Ports)>) -> PyResult<()> {
         let endpoints: PyResult<Vec<Endpoint>> = endpoints
             .into_iter()
-            .map(|(address, hostname, ports)| Ok(Endpoint { address: parsed(&address)?, hostname, ports: listed(ports) }))
+            .map(|(address, hostname, ports)| {
+                Ok(Endpoint { address: parsed(&address)?, hostname, ports: listed(ports) })
+            })
             .collect();
         let service = Service::Headless { endpoints: endpoints? };
         self.0.update(|index| index.put(namespace, name, service));

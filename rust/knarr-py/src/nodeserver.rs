@@ -30,7 +30,8 @@ struct NodeCall {
 
 impl NodeCall {
     fn answer(&self, reply: NodeReply) -> PyResult<()> {
-        let answer = self.answer.lock().take().ok_or_else(|| PyRuntimeError::new_err("the call was answered already"))?;
+        let answer =
+            self.answer.lock().take().ok_or_else(|| PyRuntimeError::new_err("the call was answered already"))?;
         // The client may have gone; then nobody waits.
         let _ = answer.send(Ok(reply));
         Ok(())
@@ -149,9 +150,11 @@ impl NodeServer {
         groups: Vec<String>,
     ) -> PyResult<Self> {
         let host: IpAddr = host.parse().map_err(|error| PyValueError::new_err(format!("{host}: {error}")))?;
-        let (certificate, key, ca) = (std::fs::read(&cert_path)?, std::fs::read(&key_path)?, std::fs::read(client_ca_path)?);
+        let (certificate, key, ca) =
+            (std::fs::read(&cert_path)?, std::fs::read(&key_path)?, std::fs::read(client_ca_path)?);
         // HTTP/1.1 only: upgrades need it, and a kubelet's clients speak it.
-        let tls = ServerTls::new(&certificate, &key, &ca, &[b"http/1.1"]).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let tls = ServerTls::new(&certificate, &key, &ca, &[b"http/1.1"])
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let handler = Arc::new(PyHandler(Arc::new(handler)));
         Ok(Self {
             at: SocketAddr::new(host, port),
