@@ -45,6 +45,13 @@ def flatten(value: Any, path: str = "") -> Iterator[str]:
         yield f"{path} = {json.dumps(value, sort_keys=True, ensure_ascii=False)}"
 
 
+def unrepeated(status: Any) -> None:
+    """Kubernetes names a cause as often as it came across it (its message does so once); knarr once."""
+    if isinstance(status, dict) and isinstance(details := status.get("details"), dict) and details.get("causes"):
+        causes = details["causes"]
+        details["causes"] = [each for at, each in enumerate(causes) if each not in causes[:at]]
+
+
 def find(value: Any, path: str) -> Any:
     """The value at `.a.b[0]`."""
     for name, index in re.findall(r"\.([\w-]+)|\[(\d+)\]", path):
@@ -82,9 +89,11 @@ class Player:
         if body is not None and "Content-Type" not in headers:
             body = json.dumps(yaml.safe_load(body)).encode()
         who = steering.get("as", [""])[0]
-        answer = self.target.http(
-            method, path, body, headers=headers, certified=not who, token=self.kept[who] if who not in ("", "nobody") else ""
-        )
+        token = self.kept[who] if who not in ("", "nobody") else ""
+        try:
+            answer = self.target.http(method, path, body, headers=headers, certified=not who, token=token)
+        except OSError as error:
+            return f"no answer: {type(error).__name__}"
         out = [str(answer.code)]
         for name in ",".join(steering.get("show", [])).split(","):
             if name.strip() == "warning":
@@ -103,6 +112,7 @@ class Player:
             self.kept[name] = str(find(documents[0], where))
         wanted = tuple(each.strip() for each in ",".join(steering.get("only", [])).split(",") if each.strip())
         for number, document in enumerate(documents):
+            unrepeated(document)
             if len(documents) > 1:
                 out.append(f"-- {number}")
             shown = [line for line in flatten(document) if not wanted or line.startswith(wanted)]
