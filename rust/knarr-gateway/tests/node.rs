@@ -206,9 +206,16 @@ async fn exec_carries_streams_and_the_exit_code() {
             }
             writer
         });
-        let (mut output, mut status) = (Vec::new(), String::new());
+        let (mut output, mut status, mut end) = (Vec::new(), String::new(), None);
         while let Some(Ok(message)) = reader.next().await {
-            let Message::Binary(bytes) = message else { continue };
+            let bytes = match message {
+                Message::Binary(bytes) => bytes,
+                Message::Close(frame) => {
+                    end = frame.map(|frame| u16::from(frame.code));
+                    continue;
+                }
+                other => panic!("{other:?}"),
+            };
             match bytes[0] {
                 1 => output.extend_from_slice(&bytes[1..]),
                 3 => status.push_str(std::str::from_utf8(&bytes[1..]).expect("text")),
@@ -222,6 +229,7 @@ async fn exec_carries_streams_and_the_exit_code() {
         assert!(output == sent, "{} bytes of {}", output.len(), sent.len());
         if closes {
             assert_eq!(status, exit_status(7));
+            assert_eq!(end, Some(1000), "Go's clients take any other end for a failure");
         }
         drop((writer, reader));
     }

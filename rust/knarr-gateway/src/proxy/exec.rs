@@ -119,7 +119,7 @@ async fn translate(
             let text = if protocol.has_status() { failure_status(&words) } else { words };
             // The client may be gone already.
             let _ = socket.send(message(protocol.encode(channel::ERROR, text.as_bytes()))).await;
-            let _ = socket.close(None).await;
+            let _ = socket.send(upgrade::goodbye()).await;
         }
     }
 }
@@ -165,7 +165,8 @@ async fn carry(socket: Socket, backend: Upgraded, protocol: Protocol, streams: S
             }
             let output = session.lock().output();
             if !output.is_empty() && write(&mut to_kubelet, &output).await.is_err() {
-                break;
+                // The command has ended; what it wrote is still being read, and that direction says when all is over.
+                std::future::pending::<()>().await;
             }
         }
     };
@@ -209,7 +210,7 @@ async fn carry(socket: Socket, backend: Upgraded, protocol: Protocol, streams: S
             }
         }
         // The client may be gone already.
-        let _ = to_client.close().await;
+        let _ = to_client.send(upgrade::goodbye()).await;
     };
     tokio::select! {
         () = upwards => {}

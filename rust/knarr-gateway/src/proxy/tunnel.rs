@@ -73,7 +73,8 @@ async fn carry(socket: Socket, backend: Upgraded) {
                 _ => continue,
             };
             if write(&mut to_kubelet, &bytes).await.is_err() {
-                break;
+                // What the kubelet sent before is still being read; that direction says when all is over.
+                std::future::pending::<()>().await;
             }
         }
     };
@@ -90,7 +91,7 @@ async fn carry(socket: Socket, backend: Upgraded) {
             }
         }
         // The client may be gone already.
-        let _ = to_client.close().await;
+        let _ = to_client.send(upgrade::goodbye()).await;
     };
     tokio::select! {
         () = upwards => {}
