@@ -174,7 +174,8 @@ def machine() -> str:
         )
     with open("/proc/meminfo") as file:
         gib = int(file.readline().split()[1]) / (1 << 20)
-    return f"{os.cpu_count()} cores ({model}), {gib:.0f} GiB, Linux {platform.release()}, load {os.getloadavg()[0]:.1f} at the start"
+    load = os.getloadavg()[0]
+    return f"{os.cpu_count()} cores ({model}), {gib:.0f} GiB, Linux {platform.release()}, load {load:.1f} at the start"
 
 
 def main(parts: list[str]) -> int:

@@ -1,7 +1,7 @@
 """What the API and client tests are run against: a cluster given by a kubeconfig, spoken to by raw HTTP and by kubectl.
 
-knarr's own hollow cluster, or, with TARGET_KUBECONFIG=FILE, any cluster: against kube-apiserver the same tests show that they
-expect what Kubernetes does.
+knarr's own hollow cluster, or, with TARGET_KUBECONFIG=FILE, any cluster: against kube-apiserver the same tests show
+that they expect what Kubernetes does.
 """
 
 from __future__ import annotations

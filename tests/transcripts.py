@@ -1,11 +1,12 @@
 """Transcripts: what was asked and what was answered, as text that is read as a diff.
 
-A transcript is a file of steps. A step is its input, a line `----`, and the answer up to the next blank line; an answer that
-holds blank lines stands between `----` `----` pairs. Lines before the first step that begin with `#` describe the file.
+A transcript is a file of steps. A step is its input, a line `----`, and the answer up to the next blank line; an answer
+that holds blank lines stands between `----` `----` pairs. Lines before the first step that begin with `#` describe the
+file.
 
-Every transcript was recorded from kube-apiserver 1.34 (REWRITE=1 with TARGET_KUBECONFIG naming such a cluster): what stands in
-it is Kubernetes' answer, and knarr must give the same. What no two clusters share (uids, times, revisions, random names,
-allocated addresses) is replaced by its kind before it is compared, see `normalize`.
+Every transcript was recorded from kube-apiserver 1.34 (REWRITE=1 with TARGET_KUBECONFIG naming such a cluster): what
+stands in it is Kubernetes' answer, and knarr must give the same. What no two clusters share (uids, times, revisions,
+random names, allocated addresses) is replaced by its kind before it is compared, see `normalize`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ MASKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| [+-]\d{4}( UTC)?)", "TIME"),
         (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} 20\d\d \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
         (r"https://[\w.-]+:\d+", "SERVER"),
-        # a ReplicaSet's hash (its function is not promised) and a generated suffix, with the width that Kubernetes gives them
+        # a ReplicaSet's hash (its function is not promised) and a generated suffix, with the width that Kubernetes
+        # gives them
         (rf"(?<=-){RANDOM}{{8,10}}-{RANDOM}{{5}}\b", "HASH-RANDOM"),
         (rf"(?<=-){RANDOM}{{8,10}}\b", "HASH"),
         (rf"(?<=pod-template-hash[=:])\s*\"?{RANDOM}{{8,10}}\"?", "HASH"),
@@ -80,21 +82,22 @@ class Transcript:
         parts = [self.head] if self.head else []
         for step in self.steps:
             answer = step.answer
-            fenced = "\n\n" in f"\n{answer}\n" and answer or answer.startswith("----")
-            parts.append(
-                f"{step.question}\n----\n----\n{answer}\n----\n----\n" if fenced else f"{step.question}\n----\n{answer}\n"
-            )
+            fenced = (answer and "\n\n" in f"\n{answer}\n") or answer.startswith("----")
+            rule = "----\n----" if fenced else "----"
+            parts.append(f"{step.question}\n{rule}\n{answer}\n" + (f"{rule}\n" if fenced else ""))
         return "\n".join(parts)
 
     def play(self, ask: Callable[[str], str]) -> None:
-        """Ask every question in turn (or record, under REWRITE); fails with the difference of every answer that is not as recorded."""
+        """Ask every question in turn (or record, under REWRITE); fails with the difference of every answer that is not
+        as recorded."""
         differences: list[str] = []
         for step in self.steps:
             answer = normalize(ask(step.question))
             if REWRITE:
                 step.answer = answer
             elif answer != step.answer:
-                lines = difflib.unified_diff(step.answer.split("\n"), answer.split("\n"), "recorded", "now", lineterm="")
+                before, after = step.answer.split("\n"), answer.split("\n")
+                lines = difflib.unified_diff(before, after, "recorded", "now", lineterm="")
                 differences.append("\n".join([f"{self.path.name}:{step.line}: {step.question}", *lines]))
         if REWRITE:
             self.path.write_text(self.text())

@@ -1,7 +1,7 @@
 """Plays HTTP exchanges.
 
-A question is a request: the line `METHOD /path`, then lines `name: value`, then, after an empty indentless `|` line, the body in
-YAML or JSON. Names that are not headers steer the exchange:
+A question is a request: the line `METHOD /path`, then lines `name: value`, then, after an empty indentless `|` line,
+the body in YAML or JSON. Names that are not headers steer the exchange:
 
     as: nobody | token     without the certificate; with the token that was kept under that name
     keep: NAME = .path     keep a value of the answer; ${NAME} stands for it afterwards
@@ -9,8 +9,8 @@ YAML or JSON. Names that are not headers steer the exchange:
     only: .path, .path     the parts of the answer that are compared; all of it otherwise
     raw: yes               the answer as text
 
-The answer is the code, the shown headers, and the body line by line: `.path = value` for JSON, one block for each line of a
-stream. ${ns} is the namespace of the file.
+The answer is the code, the shown headers, and the body line by line: `.path = value` for JSON, one block for each line
+of a stream. ${ns} is the namespace of the file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def flatten(value: Any, path: str = "") -> Iterator[str]:
     last = path.rsplit(".", 1)[-1].split("[")[0]
     if isinstance(value, dict) and value and last not in WHOLE:
         for key in sorted(value):
-            yield from flatten(value[key], f"{path}.{key}" if re.fullmatch(r"[\w-]+", key) else f"{path}[{json.dumps(key)}]")
+            step = f".{key}" if re.fullmatch(r"[\w-]+", key) else f"[{json.dumps(key)}]"
+            yield from flatten(value[key], f"{path}{step}")
     elif isinstance(value, list) and value and (last not in WHOLE or path.endswith(last)) and last != "cells":
         for index, each in enumerate(value):
             yield from flatten(each, f"{path}[{index}]")

@@ -1,8 +1,8 @@
-"""Plays shell transcripts: each question is a command for `sh` that calls `kubectl`; the answer is what both streams say and the
-exit code where it is not 0.
+"""Plays shell transcripts: each question is a command for `sh` that calls `kubectl`; the answer is what both streams
+say and the exit code where it is not 0.
 
-Commands run in one folder a file, with the file's own namespace as the current one; $ns names it. `eventually COMMAND` repeats
-a command until it succeeds.
+Commands run in one folder a file, with the file's own namespace as the current one; $ns names it. `eventually COMMAND`
+repeats a command until it succeeds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 from clusters import KUBECTL
 from targets import Target

@@ -26,6 +26,7 @@ def test_a_pod_with_a_python_hook_costs_at_most_15_times_the_floor(
     best = min(measured, key=lambda cost: cost.times)
     with capsys.disabled():
         print(
-            f"\ngate 6: floor {best.floor_us:.0f} us, create with hook {best.hooked_us:.0f} us, without {best.plain_us:.0f} us"
+            f"\ngate 6: floor {best.floor_us:.0f} us, create with hook {best.hooked_us:.0f} us,"
+            f" without {best.plain_us:.0f} us"
         )
     assert best.times <= TIMES_MAX, measured

@@ -47,9 +47,9 @@ class Options:
 class ApiServer:
     """A server and its parts. `open` makes one from files; the constructor takes the parts.
 
-    store: what objects are kept in. kinds: the declarations served at first; `add_kind` adds more while it serves. authn: PEM texts
-    (client_ca, ca, token_signing_key, kubelet_client_cert, kubelet_client_key) and the issuer. admission: the declared plugins that
-    are compiled into the kinds. routes: what is answered in Python.
+    store: what objects are kept in. kinds: the declarations served at first; `add_kind` adds more while it serves.
+    authn: PEM texts (client_ca, ca, token_signing_key, kubelet_client_cert, kubelet_client_key) and the issuer.
+    admission: the declared plugins that are compiled into the kinds. routes: what is answered in Python.
     """
 
     def __init__(

@@ -30,7 +30,8 @@ STATUSES = st.fixed_dictionaries(
 
 def normal(status: dict[str, Any]) -> dict[str, Any]:
     keyed = {"conditions", "podIPs"}
-    return {k: sorted(v, key=lambda each: sorted(each.items())) if k in keyed else v for k, v in status.items() if v or k not in keyed}
+    kept = {name: value for name, value in status.items() if value or name not in keyed}
+    return {k: sorted(v, key=lambda each: sorted(each.items())) if k in keyed else v for k, v in kept.items()}
 
 
 @given(STATUSES, STATUSES)
