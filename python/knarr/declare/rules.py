@@ -72,11 +72,19 @@ def name(format_: str = "dns1123Subdomain") -> Node:
 
 
 def unique(
-    *by: str, report: str | None = None, skip_empty: bool = False, invalid: str | None = None, show: str = "key"
+    *by: str,
+    report: str | None = None,
+    skip_empty: bool = False,
+    invalid: str | None = None,
+    sound: bool = False,
+    show: str = "key",
 ) -> Node:
-    """No two items alike, by some fields or wholly. `show`: `key`, `keys` or `item`, what `Duplicate value` shows."""
+    """No two items alike, by some fields or wholly. `show`: `key`, `keys` or `item`, what `Duplicate value` shows.
+    `sound`: an item that something else is wrong with does not count."""
     shown = None if show == "key" else show
-    return node("rule", "unique", by=list(by), report=report, skip_empty=skip_empty, invalid=invalid, show=shown)
+    return node(
+        "rule", "unique", by=list(by), report=report, skip_empty=skip_empty, invalid=invalid, sound=sound, show=shown
+    )
 
 
 def union(members: dict[str, Nodes], *, many: str, none: str | None = None) -> Node:

@@ -20,13 +20,25 @@ pub struct Decoded {
     pub unknown: Vec<String>,
 }
 
-/// The first value of a wrong type, in the words of Go's decoder; machinery puts `Pod in version "v1" cannot be handled as a Pod: ` before.
+/// The first value of a wrong type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecodeError(pub String);
+pub struct DecodeError {
+    /// In the words of Go's decoder; machinery puts `Pod in version "v1" cannot be handled as a Pod: ` before.
+    decoder: String,
+    /// In the words of apimachinery's unstructured converter, which reads strategic merge patches.
+    converter: String,
+}
+
+impl DecodeError {
+    /// What the unstructured converter says of it, which knows no places.
+    pub fn converter(&self) -> &str {
+        &self.converter
+    }
+}
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.decoder)
     }
 }
 
@@ -39,14 +51,17 @@ pub fn decode(types: &TypeTable, id: TypeId, kind: &str, value: Value) -> Result
         Value::Map(map) => decoder.structure(id, map, &Place::ROOT),
         other => {
             let found = json_type(&other);
-            return Err(DecodeError(format!(
-                "json: cannot unmarshal {found} into Go value of type {}",
-                go_name(types.get(id), kind)
-            )));
+            return Err(DecodeError {
+                decoder: format!(
+                    "json: cannot unmarshal {found} into Go value of type {}",
+                    go_name(types.get(id), kind)
+                ),
+                converter: format!("cannot restore struct from: {}", scalar::go_kind(&other)),
+            });
         }
     };
     match decoder.error {
-        Some(error) => Err(DecodeError(error)),
+        Some(error) => Err(error),
         None => Ok(Decoded { value: Value::Map(value), unknown: decoder.unknown }),
     }
 }
@@ -96,7 +111,7 @@ impl Place<'_> {
 struct Decoder<'t> {
     types: &'t TypeTable,
     unknown: Vec<String>,
-    error: Option<String>,
+    error: Option<DecodeError>,
 }
 
 impl Decoder<'_> {
@@ -215,8 +230,9 @@ impl Decoder<'_> {
         }
     }
 
+    /// A special scalar has one decoder, whoever calls it.
     fn fail(&mut self, error: String) {
-        self.error.get_or_insert(error);
+        self.error.get_or_insert_with(|| DecodeError { decoder: error.clone(), converter: error });
     }
 
     fn mismatch(&mut self, shape: &Shape, value: &Value, place: &Place<'_>) {
@@ -231,10 +247,13 @@ impl Decoder<'_> {
             other => json_type(other).to_string(),
         };
         let wanted = self.go_type(shape, place);
-        self.fail(format!(
-            "json: cannot unmarshal {found} into Go struct field {}.{path} of type {wanted}",
-            place.owner
-        ));
+        self.error = Some(DecodeError {
+            decoder: format!(
+                "json: cannot unmarshal {found} into Go struct field {}.{path} of type {wanted}",
+                place.owner
+            ),
+            converter: scalar::unconverted(shape, value, &wanted),
+        });
     }
 
     /// The Go type of a shape; strings of a type of their own are named after the field (see [`scalar::named`]).

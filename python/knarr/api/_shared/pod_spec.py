@@ -72,7 +72,7 @@ POD_SPEC = TypeRules(
     ),
     rules=(
         at("terminationGracePeriodSeconds", required(pointer=True)),
-        at("volumes", at("[*]", apply("Volume")), unique("name", report="name", skip_empty=True)),
+        at("volumes", at("[*]", apply("Volume")), unique("name", report="name", skip_empty=True, sound=True)),
         at(
             "resourceClaims",
             at("[*]", at("name", first(required(), text("dns1123Label")))),

@@ -95,6 +95,42 @@ pub fn number(f: f64) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
+/// The kind of the Go value that JSON is read into where nothing says a type.
+pub fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "invalid",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int64",
+        Value::Float(_) => "float64",
+        Value::Str(_) => "string",
+        Value::List(_) => "slice",
+        Value::Map(_) => "map",
+    }
+}
+
+/// What apimachinery's unstructured converter says of a value that is no `wanted` (the Go type of `shape`). Go converts between
+/// numbers, and an integer to a string; the converter refuses those with one message and all others with another.
+/// Source: apimachinery `pkg/runtime/converter.go`, fromUnstructured.
+pub fn unconverted(shape: &Shape, value: &Value, wanted: &str) -> String {
+    let found = go_kind(value);
+    let kind = match shape {
+        Shape::List(_) | Shape::Bytes => return format!("cannot restore slice from {found}"),
+        Shape::Map(_) => return format!("cannot restore map from {found}"),
+        Shape::Struct(_) | Shape::OrBool(_) | Shape::OrList(_) | Shape::OrStrings(_) => {
+            return format!("cannot restore struct from: {found}");
+        }
+        Shape::Str => "string",
+        Shape::Bool => "bool",
+        _ => wanted,
+    };
+    match (shape, value) {
+        (Shape::Str, Value::Int(_)) | (Shape::Int32 | Shape::Int64, Value::Int(_) | Value::Float(_)) => {
+            format!("cannot convert {found} to {wanted}")
+        }
+        _ => format!("unrecognized type: {kind}"),
+    }
+}
+
 /// The Go type of a string field that has one of its own, which is what Go's error names.
 pub fn named(owner: &str, field: &str) -> Option<&'static str> {
     NAMED.iter().find(|(o, f, _)| *o == owner && *f == field).map(|(.., name)| *name)

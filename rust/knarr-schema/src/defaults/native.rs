@@ -20,6 +20,9 @@ pub enum Native {
     HostNetworkPorts,
     /// Namespace: the label with its own name.
     NamespaceLabel,
+    /// Secret: `stringData`, written by clients and never kept, as base64 in `data`. Kubernetes does so while it decodes, before
+    /// anybody comes to own a field.
+    StringData,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +54,7 @@ impl Native {
                 }
             }
             Native::NamespaceLabel => namespace_label(value),
+            Native::StringData => string_data(value),
         }
     }
 }
@@ -192,4 +196,22 @@ mod tests {
             assert!(!tag_is_latest(image), "{image}");
         }
     }
+}
+
+fn string_data(secret: &mut Value) {
+    use base64::Engine;
+    let Some(map) = secret.as_map_mut() else { return };
+    let Some(Value::Map(texts)) = map.remove("stringData") else { return };
+    if texts.is_empty() {
+        return;
+    }
+    let mut data = match map.remove("data") {
+        Some(Value::Map(data)) => data,
+        _ => Map::new(),
+    };
+    for (key, text) in texts {
+        let bytes = base64::engine::general_purpose::STANDARD.encode(text.as_str().unwrap_or(""));
+        data.insert(key, Value::from(bytes));
+    }
+    map.insert("data", Value::Map(data));
 }

@@ -399,7 +399,10 @@ fn validate(
                     say(format!("expected numeric (int or float), got {}", crate::patch::go_name(value)));
                 }
                 Scalar::Text if value.as_str().is_none() => {
-                    say(format!("expected string, got &value.valueUnstructured{{Value:{}}}", go(value)));
+                    say(format!(
+                        "expected string, got &value.valueUnstructured{{Value:{}}}",
+                        crate::patch::go_syntax(value)
+                    ));
                 }
                 Scalar::Boolean if value.as_bool().is_none() => {
                     say(format!("expected boolean, got &{{{}}}", go(value)))

@@ -17,8 +17,9 @@ use std::fmt;
 
 pub use json::{json_patch, json_patch_ops};
 pub use merge::{merge_patch, merge_patch_checked};
+pub use strategic::go_text;
 pub use strategic::strategic;
-pub(crate) use strategic::{go_name, go_text};
+pub(crate) use strategic::{go_name, go_syntax};
 
 /// Operations one JSON patch may hold: each may copy, so their number bounds the work of one request (kube-apiserver's own bound).
 pub const JSON_PATCH_OPERATIONS_MAX: usize = 10_000;

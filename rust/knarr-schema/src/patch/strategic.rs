@@ -509,7 +509,7 @@ pub(crate) fn go_name(value: &Value) -> &'static str {
 }
 
 /// Go's `%v`: maps sorted by key.
-pub(crate) fn go_text(value: &Value) -> String {
+pub fn go_text(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".into(),
         Value::Str(s) => s.to_string(),
@@ -518,6 +518,26 @@ pub(crate) fn go_text(value: &Value) -> String {
         Value::Bool(b) => b.to_string(),
         Value::Int(i) => i.to_string(),
         Value::Float(f) => f.to_string(),
+    }
+}
+
+/// Go's `%#v`.
+pub(crate) fn go_syntax(value: &Value) -> String {
+    match value {
+        Value::Null => "interface {}(nil)".into(),
+        Value::Str(s) => crate::error::quote(s),
+        Value::List(items) => {
+            format!("[]interface {{}}{{{}}}", items.iter().map(go_syntax).collect::<Vec<_>>().join(", "))
+        }
+        Value::Map(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(b.0));
+            let entry = |(key, value): (&knarr_value::Str, &Value)| {
+                format!("{}:{}", crate::error::quote(key), go_syntax(value))
+            };
+            format!("map[string]interface {{}}{{{}}}", entries.into_iter().map(entry).collect::<Vec<_>>().join(", "))
+        }
+        scalar => go_text(scalar),
     }
 }
 

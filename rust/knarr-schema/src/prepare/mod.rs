@@ -45,8 +45,6 @@ enum Native {
     ServiceType,
     /// Service: `clusterIP` and `clusterIPs` follow each other, and what was allocated is kept where it is left out.
     ServiceClusterIPs,
-    /// Secret: `stringData` into `data`.
-    StringData,
     /// Namespace: the finalizer that its controller removes when all is gone.
     NamespaceFinalizer,
 }
@@ -100,7 +98,6 @@ impl Step {
             Step::Native(Native::PodStatusUpdate) => pod_status_update(value, old),
             Step::Native(Native::ServiceType) => service::changed_type(value, old),
             Step::Native(Native::ServiceClusterIPs) => service::cluster_ips(value, old),
-            Step::Native(Native::StringData) => string_data(value),
             Step::Native(Native::NamespaceFinalizer) => namespace_finalizer(value),
         }
     }
@@ -219,25 +216,6 @@ fn pod_status_update(pod: &mut Value, old: Option<&Value>) {
     if missing && !class.is_empty() {
         put(pod, &["status".into(), "qosClass".into()], Value::from(class));
     }
-}
-
-/// Written by clients, never stored: its texts become base64 in `data`.
-fn string_data(secret: &mut Value) {
-    use base64::Engine;
-    let Some(map) = secret.as_map_mut() else { return };
-    let Some(Value::Map(texts)) = map.remove("stringData") else { return };
-    if texts.is_empty() {
-        return;
-    }
-    let mut data = match map.remove("data") {
-        Some(Value::Map(data)) => data,
-        _ => Map::new(),
-    };
-    for (key, text) in texts {
-        let bytes = base64::engine::general_purpose::STANDARD.encode(text.as_str().unwrap_or(""));
-        data.insert(key, Value::from(bytes));
-    }
-    map.insert("data", Value::Map(data));
 }
 
 fn namespace_finalizer(namespace: &mut Value) {

@@ -16,6 +16,8 @@ pub struct Unique {
     skip_empty: bool,
     /// Instead of Duplicate: the detail of an Invalid that shows the value.
     invalid: Option<String>,
+    /// An item that something else is wrong with does not take its key: the error is at it alone.
+    sound: bool,
     /// Show the whole item, or only the key fields as an object.
     show: Show,
 }
@@ -45,10 +47,19 @@ impl Unique {
             #[serde(default)]
             invalid: Option<String>,
             #[serde(default)]
+            sound: bool,
+            #[serde(default)]
             show: Show,
         }
         let doc: Doc = super::read(at, doc)?;
-        Ok(Self { by: doc.by, report: doc.report, skip_empty: doc.skip_empty, invalid: doc.invalid, show: doc.show })
+        Ok(Self {
+            by: doc.by,
+            report: doc.report,
+            skip_empty: doc.skip_empty,
+            invalid: doc.invalid,
+            sound: doc.sound,
+            show: doc.show,
+        })
     }
 
     pub fn run(&self, scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
@@ -71,10 +82,13 @@ impl Unique {
                 knarr_value::json::write(key(name), &mut text);
                 text.push(0);
             }
-            if seen.insert(text) {
+            let place = scope.path.index(index);
+            if !seen.contains(&text) {
+                if !self.sound || !found_within(errors, &place.text()) {
+                    seen.insert(text);
+                }
                 continue;
             }
-            let place = scope.path.index(index);
             let path = match &self.report {
                 Some(child) => place.child(child),
                 None => place.text(),
@@ -96,4 +110,11 @@ impl Unique {
             });
         }
     }
+}
+
+/// Whether an error was found at an item or below it.
+fn found_within(errors: &[FieldError], item: &str) -> bool {
+    errors
+        .iter()
+        .any(|error| error.path.strip_prefix(item).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])))
 }

@@ -1,6 +1,6 @@
 """Secret: keys and values in base64, of a type that may ask for certain keys."""
 
-from knarr.declare import AGE, NAME, Column, Kind, Selectable, set_to, steps
+from knarr.declare import AGE, NAME, Column, Kind, Selectable, native_default, set_to
 from knarr.declare.rules import at, immutable, meta_create, meta_update, native, text
 
 _RULES = (
@@ -19,11 +19,9 @@ KIND = Kind(
         "Secret holds secret data of a certain type. The total bytes of the values in the Data field "
         "must be less than MaxSecretSize bytes."
     ),
-    defaults=(set_to("type", "Opaque"),),
+    defaults=(set_to("type", "Opaque"), native_default("stringData")),
     create=(meta_create(), *_RULES),
     update=(meta_update(), at("type", immutable()), native("dataImmutable"), *_RULES),
-    prepare_create=(steps.native("stringData"),),
-    prepare_update=(steps.native("stringData"),),
     selectable=(Selectable("type"),),
     columns=(
         NAME,

@@ -33,8 +33,8 @@ pub fn size(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
         }
     }
     if total > DATA_MAX {
-        // Kubernetes names the whole ConfigMap (an empty path) but a Secret's data.
-        let path = if secret { scope.path.child("data") } else { String::new() };
+        // Kubernetes names the whole ConfigMap, which its paths spell so, but a Secret's data.
+        let path = if secret { scope.path.child("data") } else { "[]".into() };
         errors.push(FieldError::too_long(path, DATA_MAX));
     }
 }
