@@ -137,7 +137,8 @@ def of_kind(kind: Kind, cold: dict[str, Route], on_node: dict[str, set[str]]) ->
         yield Row(path, verbs, "Python", place_of(taken(cold, path)))
         return
     who = "Rust, hooks in Python" if kind.hooks else "Rust"
-    yield Row(f"{path}[/{{name}}]", verbs, who, "`knarr-machinery`")
+    named = "" if set(kind.verbs) <= {"create", "list"} else "[/{name}]"
+    yield Row(path + named, verbs, who, "`knarr-machinery`")
     for sub in kind.subresources:
         yield of_subresource(kind, sub, f"{path}/{{name}}/{sub.name}", cold, on_node)
 
