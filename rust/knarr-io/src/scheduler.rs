@@ -96,12 +96,15 @@ impl Drop for SchedulerThread {
     }
 }
 
-/// Changes that the scheduler has not seen yet, by key.
+/// The newest change of each key, with its revision; None where the object is gone.
+type Pending = BTreeMap<Bytes, (Revision, Option<Arc<Record>>)>;
+
+/// Changes that the scheduler has not seen yet.
 #[derive(Default)]
 struct Feed {
     nodes: Bytes,
     pods: Bytes,
-    pending: Mutex<BTreeMap<Bytes, (Revision, Option<Arc<Record>>)>>,
+    pending: Mutex<Pending>,
     changed: Condvar,
     stop: AtomicBool,
 }
@@ -111,9 +114,13 @@ impl Sink for Feed {
         if space != KeySpace::Cluster {
             return;
         }
-        let concerns = |key: &Bytes| key.starts_with(&self.pods) || key.starts_with(&self.nodes);
+        let concerns = |change: &Change| {
+            let record = change.record.as_ref().or(change.previous.as_ref());
+            change.key.starts_with(&self.nodes)
+                || change.key.starts_with(&self.pods) && record.is_none_or(|record| !is_foreign(record))
+        };
         let mut pending = None;
-        for change in changes.iter().filter(|change| concerns(&change.key)) {
+        for change in changes.iter().filter(|change| concerns(change)) {
             let pending = pending.get_or_insert_with(|| self.pending.lock());
             pending.insert(change.key.clone(), (revision, change.record.clone()));
         }
@@ -124,9 +131,18 @@ impl Sink for Feed {
     }
 }
 
+/// Whether a pod is another scheduler's to place, and is not placed yet: it takes nothing from any node. Told by the header alone, so
+/// that such a pod costs no parsing and no wake-up.
+fn is_foreign(record: &Record) -> bool {
+    stored::decode(&record.value).is_ok_and(|pod| {
+        pod.field("spec.nodeName").is_none_or(str::is_empty)
+            && pod.field("spec.schedulerName").is_some_and(|scheduler| scheduler != NAME)
+    })
+}
+
 impl Feed {
     /// What came since the last call; waits for it up to `limit` where there is nothing.
-    fn take(&self, limit: Duration) -> BTreeMap<Bytes, (Revision, Option<Arc<Record>>)> {
+    fn take(&self, limit: Duration) -> Pending {
         let mut pending = self.pending.lock();
         if pending.is_empty() && !self.stop.load(Ordering::Acquire) && !limit.is_zero() {
             self.changed.wait_for(&mut pending, limit);
@@ -194,7 +210,9 @@ impl Driver {
                 let Ok((page, revision)) = read else { break };
                 at = Some(revision);
                 for (key, record) in &page.records {
-                    self.change(key, Some(record.clone()));
+                    if !(key.starts_with(&self.pods.prefix) && is_foreign(record)) {
+                        self.change(key, Some(record.clone()));
+                    }
                 }
                 let Some((last, _)) = page.records.last().filter(|_| page.more) else { break };
                 from = [&last[..], b"\0"].concat().into();

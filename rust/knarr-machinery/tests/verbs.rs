@@ -357,7 +357,7 @@ fn every_form_and_encoding_is_answered() {
     let bytes = ask("GET configmaps/a", protobuf);
     let unknown = knarr_value::protobuf::unwrap(&bytes).expect("an envelope");
     let id = world.types.id("io.k8s.api.core.v1.ConfigMap").expect("a type");
-    let decoded = knarr_value::protobuf::decode(&world.types, id, &unknown.raw).expect("a message");
+    let decoded = knarr_value::protobuf::decode(&world.types, id, unknown.raw).expect("a message");
     assert_eq!(decoded.str_at(&["data", "k"]), "}\"{");
     // A protobuf body is taken too.
     let mut request = world.request("POST configmaps", "", "application/vnd.kubernetes.protobuf");

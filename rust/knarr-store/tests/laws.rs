@@ -143,7 +143,11 @@ fn check(machine: &Machine, states: &[State]) {
 fn restored(machine: &Machine) -> Machine {
     let pin = machine.pin();
     let mut pages = Vec::new();
-    machine.pages(&pin, |page| Ok::<_, ()>(pages.push(Bytes::from(page)))).unwrap();
+    let keep = |page| {
+        pages.push(Bytes::from(page));
+        Ok::<_, ()>(())
+    };
+    machine.pages(&pin, keep).unwrap();
     machine.unpin(pin);
     let mut pages = pages.into_iter();
     Machine::restore(|| pages.next()).unwrap()

@@ -227,7 +227,7 @@ impl Watching {
 
 fn run(steps: Vec<Step>, ring_bytes_max: usize) {
     let world = World::new(ring_bytes_max);
-    let mut state: std::collections::HashMap<(u8, u8), State> = std::collections::HashMap::new();
+    let mut state: std::collections::BTreeMap<(u8, u8), State> = std::collections::BTreeMap::new();
     let mut changes: Vec<Change> = Vec::new();
     let mut watching: Vec<Watching> = Vec::new();
     let name = |key: (u8, u8)| format!("core/pods/ns{}/p{}", key.0, key.1);
@@ -249,7 +249,7 @@ fn run(steps: Vec<Step>, ring_bytes_max: usize) {
             Step::Start(selects) => {
                 let from = world.store.revision(KeySpace::Cluster).0;
                 // Half of them begin in the past.
-                let from = if changes.len() % 2 == 0 { from } else { changes[changes.len() / 2].0 };
+                let from = if changes.len().is_multiple_of(2) { from } else { changes[changes.len() / 2].0 };
                 let watcher = world.watch(&selects, from, None);
                 watching.push(Watching { watcher, selects, from, got: Vec::new(), told: from });
             }
