@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from knarr.cluster import notify
@@ -33,6 +34,7 @@ ROLES = ("server", "controllers", "agent")
 START_SECONDS_MAX = 60.0  # a store of some gigabytes is read in this time
 STOP_SECONDS_MAX = {"server": 20.0, "controllers": 10.0, "agent": 20.0}
 BACKOFF_SECONDS_MIN, BACKOFF_SECONDS_MAX = 0.2, 15.0
+START_TRIES_MAX = 3  # of a role that never served: more would only keep the caller waiting
 STEADY_SECONDS = 30.0  # a role that ran this long starts again at once
 LOG_BYTES_MAX = 16 << 20
 
@@ -242,6 +244,9 @@ class Supervisor:
         self.forget(role)
         if self.stopping:
             return
+        if not self.announced and role.restarts + 1 >= START_TRIES_MAX:
+            log = self.config.paths.log(role.name)
+            raise Refusal(f"{role.name} ended {START_TRIES_MAX} times before it served: {last_line(log)}", f"see {log}")
         ran = time.monotonic() - role.started_at
         role.backoff = BACKOFF_SECONDS_MIN if ran >= STEADY_SECONDS else min(role.backoff * 2, BACKOFF_SECONDS_MAX)
         role.restart_at = time.monotonic() + (0.0 if ran >= STEADY_SECONDS else role.backoff)
@@ -324,6 +329,15 @@ def trim_log(config: Config, role: str) -> None:
         os.truncate(path, 0)
     except FileNotFoundError:
         return
+
+
+def last_line(path: Path) -> str:
+    """What a role said last, for the person who waits for it."""
+    try:
+        lines = path.read_text(errors="replace").split("\n")
+    except OSError:
+        return "it wrote nothing"
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
 
 
 def private(path: str, flags: int) -> int:
