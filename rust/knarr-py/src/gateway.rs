@@ -125,6 +125,9 @@ impl PyColdRequest {
     }
 }
 
+/// Code, content type, body and headers of a request of this process.
+type InProcessAnswer<'py> = (u16, String, Bound<'py, PyBytes>, BTreeMap<String, String>);
+
 type Answer = oneshot::Sender<Result<ColdReply, String>>;
 
 /// One call for the Python thread.
@@ -393,8 +396,9 @@ impl Gateway {
         } else {
             Target::Path(&path)
         };
-        Ok(match self.core.authorizer.authorize(&user, &Attributes { verb: &verb, target }) {
-            Decision::Allowed => (true, String::new()),
+        let attributes = Attributes { verb: &verb, target };
+        Ok(match self.core.authorizer.authorize(&user, &attributes) {
+            Decision::Allowed => (true, self.core.authorizer.explain(&user, &attributes).unwrap_or_default()),
             Decision::Denied(reason) => (false, reason),
         })
     }
@@ -462,7 +466,7 @@ impl Gateway {
         uri: &str,
         body: Vec<u8>,
         headers: BTreeMap<String, String>,
-    ) -> PyResult<(u16, String, Bound<'py, PyBytes>, BTreeMap<String, String>)> {
+    ) -> PyResult<InProcessAnswer<'py>> {
         let user = Arc::new(user_of(user)?);
         let runtime = runtime()?;
         let answer = py.detach(|| {

@@ -9,6 +9,7 @@ mod dns;
 mod gateway;
 mod machinery;
 mod nodeserver;
+mod pause;
 mod runtime;
 mod scheduler;
 mod store;
@@ -26,6 +27,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     gateway::register(m)?;
     machinery::register(m)?;
     nodeserver::register(m)?;
+    pause::register(m)?;
     scheduler::register(m)?;
     store::register(m)?;
     view::register(m)

@@ -183,21 +183,6 @@ fn namespace_label(namespace: &mut Value) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::tag_is_latest;
-
-    #[test]
-    fn latest_is_the_missing_tag() {
-        for image in ["nginx", "nginx:latest", "reg:5000/a/nginx", "reg:5000/a/nginx:latest"] {
-            assert!(tag_is_latest(image), "{image}");
-        }
-        for image in ["nginx:1", "nginx@sha256:00", "", "reg:5000/nginx:v1", "Nginx"] {
-            assert!(!tag_is_latest(image), "{image}");
-        }
-    }
-}
-
 fn string_data(secret: &mut Value) {
     use base64::Engine;
     let Some(map) = secret.as_map_mut() else { return };
@@ -214,4 +199,19 @@ fn string_data(secret: &mut Value) {
         data.insert(key, Value::from(bytes));
     }
     map.insert("data", Value::Map(data));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tag_is_latest;
+
+    #[test]
+    fn latest_is_the_missing_tag() {
+        for image in ["nginx", "nginx:latest", "reg:5000/a/nginx", "reg:5000/a/nginx:latest"] {
+            assert!(tag_is_latest(image), "{image}");
+        }
+        for image in ["nginx:1", "nginx@sha256:00", "", "reg:5000/nginx:v1", "Nginx"] {
+            assert!(!tag_is_latest(image), "{image}");
+        }
+    }
 }
