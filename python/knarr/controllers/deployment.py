@@ -165,8 +165,9 @@ def _note_revision(work: _Work, revision: str) -> None:
     deployment = work.deployment
     if revision and (deployment.annotations or {}).get(REVISION) != revision:
         body = {"metadata": {"annotations": {REVISION: revision}}}
+        # through the status, as kube-controller-manager does: an annotation written to the object itself is a new generation
         work.plan.writes.append(
-            Write("patch", DEPLOYMENTS, deployment.namespace, deployment.name, body, uid=deployment.uid, group=1)
+            Write("patch", DEPLOYMENTS, deployment.namespace, deployment.name, body, "status", uid=deployment.uid, group=1)
         )
 
 
@@ -379,8 +380,9 @@ CONTROLLER = Controller(
         Watch(PODS, Pod),
     ),
     writes=(
-        Writes(DEPLOYMENTS, ("patch",), fields=("metadata.annotations['deployment.kubernetes.io/revision']",)),
-        Writes(DEPLOYMENTS, ("patch",), "status", ("status",)),
+        Writes(
+            DEPLOYMENTS, ("patch",), "status", ("status", "metadata.annotations['deployment.kubernetes.io/revision']")
+        ),
         Writes(REPLICA_SETS, ("create", "delete", "patch"), fields=("spec", "metadata.annotations")),
     ),
     reconcile=reconcile,

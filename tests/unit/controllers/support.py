@@ -162,7 +162,11 @@ class World:
             after = copy.deepcopy(write.body)
             after["metadata"] = meta | {k: v for k, v in after["metadata"].items() if k in ("labels", "annotations")}
         else:
-            patch = write.body if write.subresource != "status" else {"status": write.body["status"]}
+            patch = write.body
+            if write.subresource == "status":
+                # the status, and what the metadata says beside it: the spec and the labels stay as they are
+                metadata = {k: v for k, v in patch.get("metadata", {}).items() if k == "annotations"}
+                patch = {"metadata": metadata, "status": patch.get("status", {})}
             after = _merged(before, patch)
         if after == before:
             return before
