@@ -144,6 +144,24 @@ impl Authorizer {
         if self.class_of(user).allow(attributes) { Decision::Allowed } else { Decision::Denied(reason) }
     }
 
+    /// Which binding allows what [`Authorizer::authorize`] allowed, as access reviews tell it; None where it was none of RBAC's.
+    pub fn explain(&self, user: &User, attributes: &Attributes<'_>) -> Option<String> {
+        if user.groups.iter().any(|group| group == MASTERS) {
+            return None;
+        }
+        let here = match attributes.target {
+            Target::Resource { namespace, .. } => namespace,
+            Target::Path(_) => "",
+        };
+        let state = self.state.read();
+        let bindings = state.index.bindings_of(user);
+        let mut bindings = bindings.iter().filter(|binding| binding.0.is_empty() || binding.0 == here);
+        let allowing = bindings.find(|binding| {
+            state.index.rules_of(binding).is_some_and(|rules| Grants::compile(rules.iter()).allow(attributes))
+        })?;
+        Some(format!("RBAC: allowed by {}", state.index.describe(allowing, user)?))
+    }
+
     /// All rules that RBAC gives `user` in `namespace` (empty: cluster scope only), as SelfSubjectRulesReview lists them.
     pub fn rules_for(&self, user: &User, namespace: &str) -> Vec<Rule> {
         if user.groups.iter().any(|group| group == MASTERS) {

@@ -132,6 +132,35 @@ impl Index {
         keys.into_iter().cloned().collect()
     }
 
+    /// A binding, its role and the subject that is this user, in RBAC's words.
+    pub(crate) fn describe(&self, key: &Key, user: &User) -> Option<String> {
+        let binding = self.bindings.get(key)?;
+        let (namespace, name) = key;
+        let role = &binding.role;
+        let kind = if role.cluster { "ClusterRole" } else { "Role" };
+        let binding_text = match namespace.is_empty() {
+            true => format!("ClusterRoleBinding {name:?}"),
+            false => format!("RoleBinding {:?}", format!("{name}/{namespace}")),
+        };
+        let is_user = |word: &&String| match word.split_once(':') {
+            Some(("u", name)) => name == user.name,
+            Some((_, group)) => user.groups.iter().any(|known| known == group),
+            None => false,
+        };
+        let word = binding.subjects.iter().find(is_user)?;
+        let subject = match word.split_once(':') {
+            Some(("g", group)) => format!("Group {group:?}"),
+            _ => {
+                let account = user.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+                match account {
+                    Some((namespace, name)) => format!("ServiceAccount {:?}", format!("{name}/{namespace}")),
+                    None => format!("User {:?}", user.name),
+                }
+            }
+        };
+        Some(format!("{binding_text} of {kind} {:?} to {subject}", role.name))
+    }
+
     /// The rules of the role that a binding refers to; None when the role does not exist.
     pub(crate) fn rules_of(&self, binding: &Key) -> Option<Arc<[Rule]>> {
         let role = &self.bindings.get(binding)?.role;

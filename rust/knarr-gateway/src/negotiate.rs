@@ -1,6 +1,6 @@
 //! The header Accept: which encoding and form an answer has. Source: apiserver `pkg/endpoints/handlers/negotiation`.
 
-use knarr_machinery::{Accept, Encoding, Form, Status};
+use knarr_machinery::{Accept, Encoding, Form, Status, Verb};
 
 const TYPES: [(&str, Encoding); 3] = [
     ("application/json", Encoding::Json),
@@ -10,10 +10,14 @@ const TYPES: [(&str, Encoding); 3] = [
 /// In Kubernetes' words when nothing fits.
 const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 const ACCEPTED_STREAMS: &str = "application/json, application/vnd.kubernetes.protobuf";
+/// What the route of a list and a watch offers besides.
+const STREAMS: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
 /// Chooses among the header's clauses: the best quality first, then the order they stand in.
-/// Errors: 406 when none can be answered.
-pub fn accept(header: Option<&str>, stream: bool) -> Result<Accept, Status> {
+/// Errors: 406 when none can be answered; Kubernetes words it in one way where no media type is known, in another where only the
+/// form or version is not.
+pub fn accept(header: Option<&str>, verb: Verb) -> Result<Accept, Status> {
+    let stream = verb == Verb::Watch;
     let header = header.unwrap_or_default().trim();
     if header.is_empty() {
         return Ok(Accept::default());
@@ -24,6 +28,17 @@ pub fn accept(header: Option<&str>, stream: bool) -> Result<Accept, Status> {
         if let Some(found) = clause_accept(clause, stream) {
             return Ok(found);
         }
+    }
+    let media = |clause: &str| clause.split(';').next().unwrap_or_default().trim().to_owned();
+    let known =
+        |media: String| media == "*/*" || media == "application/*" || TYPES.iter().any(|(name, _)| *name == media);
+    if !header.split(',').map(media).any(known) {
+        let streams = matches!(verb, Verb::List | Verb::Watch);
+        return Err(Status::no_such_representation(&if streams {
+            format!("{ACCEPTED}, {STREAMS}")
+        } else {
+            ACCEPTED.into()
+        }));
     }
     Err(Status::not_acceptable(if stream { ACCEPTED_STREAMS } else { ACCEPTED }))
 }
@@ -103,28 +118,29 @@ mod tests {
     #[test]
     fn kubectl_gets_tables_and_client_go_protobuf() {
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        let got = accept(Some(kubectl), false).expect("acceptable");
+        let got = accept(Some(kubectl), Verb::List).expect("acceptable");
         assert_eq!(got, Accept { encoding: Encoding::Json, form: Form::Table { version: "v1" } });
-        let got = accept(Some("application/vnd.kubernetes.protobuf,application/json"), true).expect("acceptable");
+        let got =
+            accept(Some("application/vnd.kubernetes.protobuf,application/json"), Verb::Watch).expect("acceptable");
         assert_eq!(got.encoding, Encoding::Protobuf);
         let metadata =
             "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-        let got = accept(Some(metadata), false).expect("acceptable");
+        let got = accept(Some(metadata), Verb::List).expect("acceptable");
         assert_eq!(got, Accept { encoding: Encoding::Protobuf, form: Form::PartialObjectMetadata { version: "v1" } });
     }
 
     #[test]
     fn what_cannot_be_answered_is_passed_over_or_406() {
         let table = "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1,application/json;q=0.5";
-        assert_eq!(accept(Some(table), false).expect("json is left"), Accept::default());
-        let status = accept(Some("text/html"), false).expect_err("html is not spoken");
+        assert_eq!(accept(Some(table), Verb::List).expect("json is left"), Accept::default());
+        let status = accept(Some("text/html"), Verb::List).expect_err("html is not spoken");
         assert_eq!(status.code, 406);
         assert_eq!(
             status.message,
             "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
         );
-        assert!(accept(Some("application/yaml"), true).is_err(), "a watch is not sent as YAML");
-        assert_eq!(accept(Some("text/html, */*;q=0.1"), false).expect("anything"), Accept::default());
+        assert!(accept(Some("application/yaml"), Verb::Watch).is_err(), "a watch is not sent as YAML");
+        assert_eq!(accept(Some("text/html, */*;q=0.1"), Verb::List).expect("anything"), Accept::default());
     }
 
     #[test]

@@ -34,14 +34,14 @@ pub fn text(code: u16, text: impl Into<Bytes>) -> Reply {
     reply
 }
 
-/// What Kubernetes answers to a path that nobody serves: text, not a Status.
-pub fn not_found() -> Reply {
-    text(404, "404 page not found\n")
+/// What Kubernetes answers to a path that nobody serves: text, not a Status, unless it is below a group and version that are served.
+pub fn not_found(below_served: bool) -> Reply {
+    if below_served { status(&Status::no_such_path()) } else { text(404, "404 page not found\n") }
 }
 
 /// A known resource without this method.
 pub fn method_not_allowed() -> Reply {
-    text(405, "405: Method Not Allowed")
+    status(&Status::no_such_method())
 }
 
 /// A Status as JSON. (Kubernetes would use the encoding asked for; every client reads a JSON Status by its content type.)

@@ -275,7 +275,15 @@ impl Gateway {
         match self.cold.find(call.parts.method.as_str(), path) {
             Ok((handler, params)) => self.cold(call, handler, params, body).await,
             Err(true) => reply::method_not_allowed(),
-            Err(false) => reply::not_found(),
+            Err(false) => {
+                let served = |found: &ResourcePath<'_>| {
+                    let registry = self.machinery.registry();
+                    registry.iter().any(|kind| {
+                        kind.compiled.group == found.group.as_ref() && kind.compiled.version == found.version.as_ref()
+                    })
+                };
+                reply::not_found(call.info.resource.as_ref().is_some_and(served))
+            }
         }
     }
 
@@ -312,6 +320,7 @@ impl Gateway {
         }
         match call.parts.method.as_str() {
             _ if compiled.virtual_kind => Place::Elsewhere,
+            _ if !compiled.verbs.iter().any(|verb| verb == call.info.verb) => Place::WrongMethod,
             "GET" | "HEAD" | "DELETE" => Place::Object,
             "POST" if creating && !named => Place::Object,
             "PUT" | "PATCH" if named => Place::Object,
@@ -356,7 +365,7 @@ impl Gateway {
         let verb =
             Verb::parse(call.info.verb).ok_or_else(|| Status::method_not_supported(kind.name(), call.info.verb))?;
         let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-        let accept = negotiate::accept(accept, verb == Verb::Watch)?;
+        let accept = negotiate::accept(accept, verb)?;
         let agent = header(headers, &USER_AGENT);
         let mut options = Options { user_agent: agent.into(), ..Options::default() };
         // People at a terminal get indented JSON, as from kube-apiserver; `pretty` in the query decides if it is there.

@@ -3,6 +3,7 @@ user's rules."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from knarr.apiserver.http import Object, Request, Response, Route, User, answer
@@ -40,7 +41,7 @@ def subject(review: Object) -> User:
     user, groups = spec.get("user", ""), tuple(spec.get("groups") or ())
     if not user and not groups:
         message = 'Invalid value: {"user":"","groups":null}: at least one of user or group must be specified'
-        raise StatusError.invalid(GROUP, review["kind"], "", [cause("FieldValueInvalid", "spec.user", message)])
+        raise StatusError.invalid(GROUP, "", "", [cause("FieldValueInvalid", "spec.user", message)])
     extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
     return User(user, spec.get("uid", ""), groups, extra)
 
@@ -61,9 +62,13 @@ def attributes(review: Object) -> dict[str, Any]:
     if (resource is None) == (path is None):
         both = "cannot be specified in combination with resourceAttributes"
         neither = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        field = "spec.nonResourceAttributes" if resource is not None else "spec.resourceAttributes"
-        text = f"Invalid value: {both if resource is not None else neither}"
-        raise StatusError.invalid(GROUP, review["kind"], "", [cause("FieldValueInvalid", field, text)])
+        if path is not None:
+            shown = json.dumps({"Path": path.get("path", ""), "Verb": path.get("verb", "")}, separators=(",", ":"))
+            wrong = cause("FieldValueInvalid", "spec.nonResourceAttributes", f"Invalid value: {shown}: {both}")
+        else:
+            wrong = cause("FieldValueInvalid", "spec.resourceAttributes", f"Invalid value: null: {neither}")
+        # Kubernetes names no kind here: it asks the decoded object, which has forgotten it
+        raise StatusError.invalid(GROUP, "", "", [wrong])
     if path is not None:
         return {"verb": path.get("verb", ""), "path": path.get("path", "")}
     return {

@@ -99,8 +99,9 @@ def check_spec(name: str, seconds: Any, reference: Any) -> None:
     if reference is not None and (reference.get("apiVersion"), reference.get("kind")) not in {
         (version, kind) for kind, (version, _) in BOUND_KINDS.items()
     }:
+        group, _, version = str(reference.get("apiVersion", "")).rpartition("/")
         raise StatusError.bad_request(
-            f"cannot bind token for serviceaccount {name!r} to object with kind {reference.get('kind')!r}"
+            f"cannot bind token to object of type {group}/{version}, Kind={reference.get('kind', '')}"
         )
     if causes:
         raise StatusError.invalid("authentication.k8s.io", "TokenRequest", "", causes)
