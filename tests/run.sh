@@ -34,7 +34,7 @@ lint() {
 rust() { cargo test --release --locked --workspace --exclude knarr-py --exclude knarr-sim -q; }
 sim() { cargo test --release --locked -p knarr-sim -q; }
 python_() { python -m pytest tests/unit tests/tidy -n 2; }
-cluster() { python -m pytest tests/suites tests/api tests/clients tests/cluster tests/chaos; }
+cluster() { python -m pytest tests/suites tests/api tests/clients tests/gates tests/cluster tests/chaos --durations=15; }
 
 failed=
 for stage in ${*:-lint rust sim python cluster}; do
