@@ -13,8 +13,8 @@ build
 [ "$(id -u)" = 0 ] || fail "containers need root" "run as root, or try: .venv/bin/knarr up --runtime hollow"
 
 images=.cache/images.tar
-if [ ! -e $images ] || [ deploy/images/build.py -nt $images ] || [ deploy/images/pause.rs -nt $images ]; then
-    say "building the local images"
+if [ ! -e $images ] || [ deploy/images/build.py -nt $images ]; then
+    say "building the local image"
     mkdir -p .cache
     .venv/bin/python deploy/images/build.py $images
 fi

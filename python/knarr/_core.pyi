@@ -3,6 +3,8 @@ from os import PathLike
 from typing import Any, Protocol, final
 
 __version__: str
+PAUSE: bytes
+"""The static program of a pod's sandbox (rust/knarr-py/pause.rs)."""
 
 class AnyUser(Protocol):
     """Whatever names a user: knarr.apiserver.http.User, or the core's own. For the type checker only."""

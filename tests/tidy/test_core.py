@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "knarr"
 # who may know that there is a core; everybody else goes through these
 IMPORTERS = {
+    "agent/containerd.py": "the program of a sandbox, which the core carries",
     "agent/serve.py": "the node's HTTPS server",
     "apiserver/server.py": "the composition of the server",
     "codec.py": "the codecs, for everybody",

@@ -34,11 +34,15 @@ def run(
     on_ready: called once, when the node is registered and Ready. companions: coroutines of the service proxy and DNS.
     Raises AgentError when the node cannot be brought up.
     """
+    import os
+
     import uvloop
 
     from .agent import connection_of, serve
 
     connection = connection_of(config)
+    # Volumes are read by users of all kinds; what is private has its mode said.
+    os.umask(0o022)
     uvloop.run(serve(config, connection, on_ready, companions))
 
 

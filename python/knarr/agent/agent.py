@@ -80,6 +80,8 @@ class Agent:
         for folder in (config.pods_dir, config.logs_dir):
             folder.mkdir(parents=True, exist_ok=True)
         config.pods_dir.chmod(0o750)
+        # Logs and volumes below may be read by all: nobody else comes here.
+        config.pods_dir.parent.chmod(0o700)
         if config.pod_cidr:
             self._write_cni(config.pod_cidr)
         self.runtime = await self._start_runtime()

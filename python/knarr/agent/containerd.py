@@ -16,8 +16,10 @@ import logging
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
+from knarr.kits.oci import Archive, add_file
 from knarr.kits.paths import short_id, socket_dir, write_atomic
 from knarr.kits.process import Process
 from knarr.kits.tasks import Backoff
@@ -63,6 +65,7 @@ class Containerd:
             self._spawn()
         try:
             await self._answering()
+            await self._sandbox_image()
         except AgentError:
             if self._process is not None:
                 await self._process.stop(STOP_SECONDS)
@@ -130,6 +133,8 @@ class Containerd:
                 stderr=output,
                 cwd="/",
                 start_new_session=True,
+                # The root folder of a container is made under this mask: with a stricter one only root can enter it.
+                umask=0o022,
             )
         # The Popen object is not kept: `Process` reaps it, and it may outlive this program.
         child.returncode = 0
@@ -153,6 +158,21 @@ class Containerd:
                 await asyncio.sleep(0.02)
         finally:
             await runtime.close()
+
+    async def _sandbox_image(self) -> None:
+        """Have the image every sandbox starts from: no registry serves knarr's own. Raises AgentError."""
+        runtime = CriRuntime(self.endpoint)
+        try:
+            found = await runtime.image(self._config.sandbox_image)
+        except RuntimeCallError as error:
+            raise AgentError(f"containerd does not list its images: {error}", self._last_words()) from None
+        finally:
+            await runtime.close()
+        if found is None:
+            with tempfile.TemporaryDirectory(prefix="knarr-pause-") as scratch:
+                archive = Path(scratch) / "pause.tar"
+                pause_archive(self._config.sandbox_image).write(archive)
+                await asyncio.to_thread(import_images, self.endpoint, archive)
 
     def _last_words(self) -> str:
         try:
@@ -227,6 +247,16 @@ def snapshotter(folder: Path) -> str:
         if inside and len(point) >= len(best[0]):
             best = (point, kind)
     return "native" if best[1] == OVERLAYFS_TYPE else "overlayfs"
+
+
+def pause_archive(name: str) -> Archive:
+    """The image of a sandbox: the pause program that the core carries, alone."""
+    from knarr._core import PAUSE
+
+    archive = Archive()
+    layer = archive.layer(lambda tar: add_file(tar, "pause", PAUSE))
+    archive.image(name, [layer], Entrypoint=["/pause"], User="65535:65535")
+    return archive
 
 
 def import_images(endpoint: str, archive: Path) -> None:
