@@ -29,6 +29,13 @@ UP_SECONDS_MAX = 120.0
 DOWN_SECONDS_MAX = 90.0
 
 
+class SupervisorEnded(Refusal):
+    """The supervisor ended before all roles served, and did not say why."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__("the supervisor ended before all roles served", f"see {config.paths.log('supervisor')}")
+
+
 def supervisor_of(config: Config) -> Process | None:
     """The running supervisor of this data directory, or None."""
     return Process.from_json(read_state(config).get("supervisor"))
@@ -52,10 +59,15 @@ def up(config: Config, say: Callable[[str], None]) -> None:
 def up_detached(config: Config, say: Callable[[str], None]) -> None:
     """Start the cluster in the background and return once it serves. Raises Refusal. Does nothing where it runs
     already with these settings."""
-    if supervisor_of(config) is not None:
+    while supervisor_of(config) is not None:
         refuse_other_settings(config)
-        await_ready(config, say, None)
-        return
+        try:
+            await_ready(config, say, None)
+        except SupervisorEnded:
+            continue
+        # one that was killed a moment ago looks alive at first
+        if supervisor_of(config) is not None:
+            return
     begin(config)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
@@ -143,7 +155,7 @@ def await_ready(config: Config, say: Callable[[str], None], reader: int | None) 
                 os.close(reader)
                 reader = None
             if reader is None and supervisor_of(config) is None:
-                raise supervisor_ended(config)
+                raise SupervisorEnded(config)
             if time.monotonic() > end:
                 raise Refusal(f"not within {UP_SECONDS_MAX:.0f} s: {text}", f"see the logs in {config.paths.logs}")
             time.sleep(0.02)
@@ -163,12 +175,8 @@ def hear(reader: int, config: Config) -> bool:
     if message.get("refused"):
         raise Refusal(message["refused"], message.get("hint", ""))
     if not message.get("ready"):
-        raise supervisor_ended(config)
+        raise SupervisorEnded(config)
     return True
-
-
-def supervisor_ended(config: Config) -> Refusal:
-    return Refusal("the supervisor ended before all roles served", f"see {config.paths.log('supervisor')}")
 
 
 def down(config: Config, say: Callable[[str], None], purge: bool = False) -> None:
