@@ -165,9 +165,12 @@ def _note_revision(work: _Work, revision: str) -> None:
     deployment = work.deployment
     if revision and (deployment.annotations or {}).get(REVISION) != revision:
         body = {"metadata": {"annotations": {REVISION: revision}}}
-        # through the status, as kube-controller-manager does: an annotation written to the object itself is a new generation
+        # through the status, as kube-controller-manager does: an annotation written to the object itself is a new
+        # generation
         work.plan.writes.append(
-            Write("patch", DEPLOYMENTS, deployment.namespace, deployment.name, body, "status", uid=deployment.uid, group=1)
+            Write(
+                "patch", DEPLOYMENTS, deployment.namespace, deployment.name, body, "status", uid=deployment.uid, group=1
+            )
         )
 
 
