@@ -49,7 +49,9 @@ def mend(found: Object, wanted: Object) -> Object | None:
     lacking = [each for each in wanted.get(field, []) if each not in (found.get(field) or [])]
     if not lacking:
         return None
-    return found | {field: [*(found.get(field) or []), *lacking]}
+    # an item of a list does not say what it is
+    named = {key: wanted[key] for key in ("apiVersion", "kind")}
+    return found | named | {field: [*(found.get(field) or []), *lacking]}
 
 
 def ensure_kubernetes_service(local: Local, service_address: str, masters: list[str], port: int) -> None:
