@@ -1,4 +1,4 @@
-"""Goal: the bootstrap policy is mended at start, not replaced. Method: given what is stored, expected what is written."""
+"""Goal: the bootstrap policy is mended at start, not replaced. Method: given what is stored, what is written."""
 
 from __future__ import annotations
 
