@@ -146,7 +146,7 @@ impl Log {
         let (file, offset, size) = match open {
             Some(open) => open,
             None => {
-                let (file, size) = Self::next_file(&*disk, 1, options.segment_bytes)?;
+                let (file, size) = Self::next_file(&*disk, 1, options.segment_bytes.min(limits::FIRST_SEGMENT_BYTES))?;
                 segments.push(Segment { number: 1, last_index: 0 });
                 (file, 0, size)
             }
