@@ -55,6 +55,8 @@ pub(crate) struct Counters {
     pub syncs: AtomicU64,
     pub snapshots: AtomicU64,
     pub log_bytes: AtomicU64,
+    pub audits: AtomicU64,
+    pub audit_failures: AtomicU64,
 }
 
 /// Ends the process: a member whose log or state is not what it believes must not answer anybody.
@@ -197,12 +199,15 @@ pub(crate) struct Maintenance {
     pub history: Duration,
     pub history_bytes_max: usize,
     pub interval: Duration,
+    /// Time between two audits.
+    pub audit: Duration,
 }
 
 impl Maintenance {
     pub fn run(self) {
         // When each revision was current, oldest first: what is older than `history` is compacted.
         let mut samples: [std::collections::VecDeque<(Instant, Revision)>; 2] = Default::default();
+        let mut audited = self.shared.clock.now();
         if let Err(error) = (self.spare)() {
             fatal("cannot make the next segment", &error);
         }
@@ -223,6 +228,24 @@ impl Maintenance {
                 return;
             }
             self.look_after(&mut samples);
+            let now = self.shared.clock.now();
+            if now.since(audited) >= self.audit {
+                audited = now;
+                self.audit();
+            }
+        }
+    }
+
+    /// Compares the state with the digest that was kept as it changed. A difference is damaged memory: told, and counted for whoever
+    /// watches the figures; what is on disk has its own checksums.
+    fn audit(&self) {
+        for space in KeySpace::ALL {
+            let Some(sound) = self.shared.machine.audit_quietly(space) else { continue };
+            self.shared.counters.audits.fetch_add(1, Ordering::Relaxed);
+            if !sound {
+                self.shared.counters.audit_failures.fetch_add(1, Ordering::Relaxed);
+                eprintln!("knarr: store: the records of the key space {space} in memory are not those that were written");
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use knarr_base::{BoxFuture, Clock, Disk, DiskError, DiskErrorKind, Revision, limits};
 use knarr_raft::Group;
 use knarr_store::{
-    Answer, Change, Command, KeySpace, Lease, Lessor, Page, Record, Sink, Store, StoreError, Txn, TxnOutcome, Usage,
+    Answer, Change, Command, KeySpace, Lease, Lessor, Page, Record, Sink, Store, StoreError, Txn, TxnOutcome, Usage, Visit,
     encode_command, txn_outcome,
 };
 use parking_lot::Mutex;
@@ -36,6 +36,8 @@ pub struct Options {
     pub history_bytes_max: usize,
     /// Time between two looks at history and leases.
     pub maintenance: Duration,
+    /// Time between two comparisons of the state with its digest.
+    pub audit: Duration,
 }
 
 impl Default for Options {
@@ -47,6 +49,7 @@ impl Default for Options {
             history: Duration::from_secs(limits::HISTORY_SECONDS),
             history_bytes_max: limits::HISTORY_BYTES_MAX,
             maintenance: Duration::from_secs(limits::MAINTENANCE_SECONDS),
+            audit: Duration::from_secs(limits::AUDIT_SECONDS),
         }
     }
 }
@@ -92,6 +95,9 @@ pub struct Stats {
     pub snapshots: u64,
     /// Bytes of log since the last snapshot.
     pub log_bytes: u64,
+    /// Comparisons of the state with its digest, and how many found a difference.
+    pub audits: u64,
+    pub audit_failures: u64,
     /// Sizes of [`KeySpace::Cluster`] and [`KeySpace::Etcd`].
     pub usage: [Usage; 2],
 }
@@ -162,6 +168,7 @@ impl LocalStore {
             history: options.history,
             history_bytes_max: options.history_bytes_max,
             interval: options.maintenance,
+            audit: options.audit,
         };
         let driver = Driver {
             shared: shared.clone(),
@@ -221,6 +228,8 @@ impl LocalStore {
             syncs: counters.syncs.load(Ordering::Relaxed),
             snapshots: counters.snapshots.load(Ordering::Relaxed),
             log_bytes: counters.log_bytes.load(Ordering::Relaxed),
+            audits: counters.audits.load(Ordering::Relaxed),
+            audit_failures: counters.audit_failures.load(Ordering::Relaxed),
             usage: KeySpace::ALL.map(|space| self.shared.machine.usage(space)),
         }
     }
@@ -350,6 +359,17 @@ impl Store for LocalStore {
         limit: usize,
     ) -> Result<(Page, Revision), StoreError> {
         self.shared.machine.range(space, from, to, at, limit)
+    }
+
+    fn visit(
+        &self,
+        space: KeySpace,
+        from: &[u8],
+        to: &[u8],
+        at: Option<Revision>,
+        visit: &mut Visit<'_>,
+    ) -> Result<Revision, StoreError> {
+        self.shared.machine.visit(space, from, to, at, visit)
     }
 
     fn txn(&self, txn: Txn) -> BoxFuture<Result<TxnOutcome, StoreError>> {

@@ -80,6 +80,18 @@ fn all_is_there_after_reopening_across_segments_and_snapshots() {
 }
 
 #[test]
+fn the_state_is_audited_while_writers_go_on() {
+    let dir = Dir::new("audit");
+    let store = LocalStore::open(&dir.0, Options { audit: Duration::ZERO, ..small() }).unwrap();
+    let mut written = 0;
+    while store.stats().audits < 8 {
+        runtime().block_on(store.txn(put(KeySpace::Cluster, format!("k{}", written % 300), vec![1; 100]))).unwrap();
+        written += 1;
+    }
+    assert_eq!(store.stats().audit_failures, 0);
+}
+
+#[test]
 fn files_are_closed_to_others_and_the_directory_is_taken_once() {
     let dir = Dir::new("lock");
     let store = LocalStore::open(&dir.0, small()).unwrap();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use knarr_base::{Revision, WallTime};
+use knarr_base::Revision;
 use knarr_store::Record;
 use knarr_value::stored::{self, StoredRef};
 use knarr_value::{Map, Value, protobuf};
@@ -18,8 +18,9 @@ use crate::request::{Accept, Encoding, Form, Request, Response};
 use crate::status::Status;
 use crate::table;
 
-/// A list is answered in pieces of about this many bytes, so that no answer needs one large allocation.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// A list is answered in pieces of at most this many bytes (but for larger items): what allocators keep at hand, and caches hold until
+/// it is encrypted. A piece of 256 KiB was mapped anew each time, and its pages cleared.
+const CHUNK_BYTES: usize = 64 * 1024;
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const YAML: &str = "application/yaml";
@@ -45,8 +46,15 @@ pub(crate) fn value_of(entry: &KindEntry, bytes: &[u8], revision: Revision) -> R
     whole.insert("kind", entry.compiled.kind.clone());
     whole.insert("apiVersion", entry.api_version.clone());
     if let Value::Map(fields) = stored {
+        let fields = match entry.compiled.storage {
+            None => fields,
+            Some(_) => {
+                let renamed = fields.into_iter().map(|(name, field)| (entry.field_from_stored(&name), field));
+                KindEntry::shaped(&entry.compiled, renamed.collect())
+            }
+        };
         for (name, field) in fields {
-            whole.insert(entry.field_from_stored(&name), field);
+            whole.insert(name, field);
         }
     }
     let mut whole = Value::Map(whole);
@@ -55,6 +63,11 @@ pub(crate) fn value_of(entry: &KindEntry, bytes: &[u8], revision: Revision) -> R
         whole.remove_path(&["metadata", "resourceVersion"]);
     }
     Ok(whole)
+}
+
+/// The object of a record in the form it is stored in, without kind and apiVersion.
+pub(crate) fn stored_value(bytes: &[u8], revision: Revision) -> Result<Value, Status> {
+    stored::to_value(bytes, revision).map_err(damaged)
 }
 
 /// Appends an object as JSON; without `head`, as an item of a list (kind and apiVersion are not repeated there).
@@ -315,16 +328,17 @@ impl ListMeta {
 
 /// A list in the form that the request accepts.
 pub(crate) fn list(
+    machinery: &Machinery,
     request: &Request,
     records: &[(Bytes, Arc<Record>)],
     meta: &ListMeta,
-    now: WallTime,
 ) -> Result<Response, Status> {
+    let now = machinery.clock.wall();
     let entry = &*request.kind;
     let accept = request.accept;
     let pretty = request.options.pretty;
     let (chunks, encoding) = match (accept.form, accept.encoding) {
-        (Form::Object, Encoding::Protobuf) => (list_protobuf(entry, records, meta)?, Encoding::Protobuf),
+        (Form::Object, Encoding::Protobuf) => (list_protobuf(machinery, entry, records, meta)?, Encoding::Protobuf),
         (Form::PartialObjectMetadata { version }, Encoding::Protobuf) => {
             (list_partial_protobuf(entry, version, records, meta)?, Encoding::Protobuf)
         }
@@ -334,7 +348,7 @@ pub(crate) fn list(
             let mut chunks = Chunks::default();
             table::open(entry, version, meta, true, &mut chunks.open);
             for (index, (_, record)) in records.iter().enumerate() {
-                chunks.separate(index);
+                chunks.separate(index, record.value.len() + 256);
                 table::row(entry, version, include, &record.value, record.mod_revision, now, &mut chunks.open)?;
             }
             (chunks.finish(b"]}"), encoding)
@@ -363,13 +377,19 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn separate(&mut self, index: usize) {
+    /// Before the item at `index`, of about `bytes`.
+    fn separate(&mut self, index: usize, bytes: usize) {
         if index > 0 {
             self.open.push(b',');
         }
-        if self.open.len() > CHUNK_BYTES {
-            let full = std::mem::replace(&mut self.open, Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8));
+        // A piece grows once, from what a short list needs to its full size, and is never copied again.
+        if self.open.capacity() == 0 {
+            self.open.reserve(bytes + 64);
+        } else if self.open.len() + bytes > CHUNK_BYTES {
+            let full = std::mem::replace(&mut self.open, Vec::with_capacity(CHUNK_BYTES.max(bytes + 64)));
             self.closed.push(Bytes::from(full));
+        } else if self.open.len() + bytes > self.open.capacity() {
+            self.open.reserve(CHUNK_BYTES - self.open.len());
         }
     }
 
@@ -377,6 +397,60 @@ impl Chunks {
         self.open.extend_from_slice(tail);
         self.closed.push(Bytes::from(self.open));
         self.closed
+    }
+}
+
+/// A list's items in the forms that only copy, written as they are found. What stands before them is known when all are.
+pub(crate) struct Items<'a> {
+    entry: &'a KindEntry,
+    /// PartialObjectMetadata of this version of meta.k8s.io, or whole objects.
+    partial: Option<&'static str>,
+    chunks: Chunks,
+    count: usize,
+}
+
+impl<'a> Items<'a> {
+    /// None when the request accepts a form that takes more than copying.
+    pub fn of(request: &'a Request) -> Option<Self> {
+        let copies = request.accept.encoding == Encoding::Json && !request.options.pretty;
+        match request.accept.form {
+            Form::Object if copies && request.kind.compiled.storage.is_none() => Some(Self::new(&request.kind, None)),
+            Form::PartialObjectMetadata { version } if copies => Some(Self::new(&request.kind, Some(version))),
+            _ => None,
+        }
+    }
+
+    fn new(entry: &'a KindEntry, partial: Option<&'static str>) -> Self {
+        Self { entry, partial, chunks: Chunks::default(), count: 0 }
+    }
+
+    pub fn push(&mut self, record: &Record) -> Result<(), Status> {
+        self.chunks.separate(self.count, record.value.len() + 32);
+        self.count += 1;
+        let (bytes, revision, out) = (&record.value, record.mod_revision, &mut self.chunks.open);
+        match self.partial {
+            Some(version) => append_partial(version, true, bytes, revision, out),
+            None => append_json(self.entry, false, bytes, revision, out),
+        }
+    }
+
+    fn chunks(self, meta: &ListMeta) -> Vec<Bytes> {
+        let (kind, api_version) = match self.partial {
+            Some(version) => ("PartialObjectMetadata", format!("meta.k8s.io/{version}")),
+            None => (self.entry.compiled.kind.as_str(), self.entry.api_version.to_string()),
+        };
+        let mut head =
+            format!("{{\"kind\":\"{kind}List\",\"apiVersion\":\"{api_version}\",\"metadata\":{{").into_bytes();
+        meta.write(&mut head);
+        head.extend_from_slice(b"},\"items\":[");
+        let mut chunks = vec![Bytes::from(head)];
+        chunks.extend(self.chunks.finish(b"]}"));
+        chunks
+    }
+
+    pub fn finish(self, meta: &ListMeta) -> Response {
+        let chunks = self.chunks(meta);
+        Response::Whole { code: 200, content_type: JSON, chunks, warnings: Vec::new(), retry_after: 0 }
     }
 }
 
@@ -390,35 +464,23 @@ fn list_json(
         Form::PartialObjectMetadata { version } => Some(version),
         _ => None,
     };
-    let mut chunks = Chunks::default();
-    // About what is to come, at most a chunk: a list of one is not a quarter of a megabyte.
-    let estimate: usize = records.iter().take(256).map(|(_, record)| record.value.len() + 32).sum();
-    chunks.open.reserve((estimate + 256).min(CHUNK_BYTES + CHUNK_BYTES / 8));
-    let head = match partial {
-        Some(version) => {
-            format!("{{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/{version}\",\"metadata\":{{")
-        }
-        None => format!(
-            "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{{",
-            entry.compiled.kind, entry.api_version
-        ),
-    };
-    chunks.open.extend_from_slice(head.as_bytes());
-    meta.write(&mut chunks.open);
-    chunks.open.extend_from_slice(b"},\"items\":[");
-    for (index, (_, record)) in records.iter().enumerate() {
-        chunks.separate(index);
-        match partial {
-            Some(version) => append_partial(version, true, &record.value, record.mod_revision, &mut chunks.open)?,
-            None => append_json(entry, false, &record.value, record.mod_revision, &mut chunks.open)?,
-        }
+    let mut items = Items::new(entry, partial);
+    for (_, record) in records {
+        items.push(record)?;
     }
-    Ok(chunks.finish(b"]}"))
+    Ok(items.chunks(meta))
 }
 
-fn list_protobuf(entry: &KindEntry, records: &[(Bytes, Arc<Record>)], meta: &ListMeta) -> Result<Vec<Bytes>, Status> {
+fn list_protobuf(
+    machinery: &Machinery,
+    entry: &KindEntry,
+    records: &[(Bytes, Arc<Record>)],
+    meta: &ListMeta,
+) -> Result<Vec<Bytes>, Status> {
     let kind = format!("{}List", entry.compiled.kind);
-    enclose(&entry.api_version, &kind, records, meta, |record| protobuf_message(entry, &value(entry, record)?))
+    enclose(&entry.api_version, &kind, records, meta, |key, record| {
+        machinery.messages.get(entry, key, record, || protobuf_message(entry, &value(entry, record)?))
+    })
 }
 
 fn list_partial_protobuf(
@@ -428,8 +490,8 @@ fn list_partial_protobuf(
     meta: &ListMeta,
 ) -> Result<Vec<Bytes>, Status> {
     let api_version = format!("meta.k8s.io/{version}");
-    enclose(&api_version, "PartialObjectMetadataList", records, meta, |record| {
-        partial_message(entry, &value(entry, record)?)
+    enclose(&api_version, "PartialObjectMetadataList", records, meta, |_, record| {
+        partial_message(entry, &value(entry, record)?).map(Bytes::from)
     })
 }
 
@@ -439,13 +501,13 @@ fn enclose(
     kind: &str,
     records: &[(Bytes, Arc<Record>)],
     meta: &ListMeta,
-    message: impl Fn(&Record) -> Result<Vec<u8>, Status>,
+    message: impl Fn(&Bytes, &Record) -> Result<Bytes, Status>,
 ) -> Result<Vec<Bytes>, Status> {
     let mut out = Vec::with_capacity(records.len().saturating_mul(1024).min(1 << 26));
     let list_meta = proto::list_meta(&meta.revision.0.to_string(), &meta.continue_token, meta.remaining);
     proto::bytes(1, &list_meta, &mut out);
-    for (_, record) in records {
-        proto::bytes(2, &message(record)?, &mut out);
+    for (key, record) in records {
+        proto::bytes(2, &message(key, record)?, &mut out);
     }
     Ok(vec![Bytes::from(protobuf::wrap(api_version, kind, &out))])
 }

@@ -16,9 +16,6 @@ use crate::request::{Options, Request, Response};
 use crate::status::Status;
 use crate::token::Continue;
 
-/// Objects read from the store at once for a list with a limit.
-const PAGE: usize = 1024;
-
 const LIST_TOO_OLD: &str = "The resourceVersion for the provided list is too old.";
 const CONTINUE_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can start a \
                                 new list without the continue parameter, or use the continue token in this response to retrieve \
@@ -70,6 +67,10 @@ impl Selection {
         let fields =
             FieldSelector::parse(&options.field_selector).map_err(|error| Status::bad_request(error.to_string()))?;
         check_fields(&request.kind, &fields)?;
+        let fields = match &request.kind.compiled.storage {
+            Some(_) => fields.renamed(|field| KindEntry::selector_to_stored(&request.kind.compiled, field)),
+            None => fields,
+        };
         let mut name = fields.requires_equal("metadata.name").map(str::to_owned);
         if !request.name.is_empty() {
             if name.as_deref().is_some_and(|selected| selected != request.name) {
@@ -155,9 +156,6 @@ pub(crate) fn check_options(options: &Options, watch: bool) -> Result<(), Status
             errors.push(FieldError::not_supported(at, matching, &["NotOlderThan"]));
         }
     } else {
-        if options.send_initial_events.is_some() {
-            errors.push(FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
-        }
         if !matching.is_empty() {
             if revision.is_empty() {
                 errors.push(FieldError::forbidden(
@@ -178,6 +176,9 @@ pub(crate) fn check_options(options: &Options, watch: bool) -> Result<(), Status
                 ));
             }
         }
+        if options.send_initial_events.is_some() {
+            errors.push(FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+        }
     }
     if errors.is_empty() {
         Ok(())
@@ -195,12 +196,33 @@ pub(crate) struct Listed {
 pub(crate) async fn list(machinery: &Machinery, request: &Request) -> Result<Response, Status> {
     check_options(&request.options, false)?;
     let selection = Selection::parse(request)?;
-    let listed = find(machinery, request, &selection).await?;
-    answer::list(request, &listed.records, &listed.meta, machinery.clock.wall())
+    let plan = plan(machinery, request, &selection).await?;
+    if let Some(mut items) = answer::Items::of(request) {
+        let meta = read(machinery, &request.kind, &selection, &plan, &mut |_, record| items.push(record))?;
+        return Ok(items.finish(&meta));
+    }
+    let listed = collect(machinery, &request.kind, &selection, &plan)?;
+    answer::list(machinery, request, &listed.records, &listed.meta)
 }
 
 /// Reads what a list selects: one page of it when there is a limit.
 pub(crate) async fn find(machinery: &Machinery, request: &Request, selection: &Selection) -> Result<Listed, Status> {
+    let plan = plan(machinery, request, selection).await?;
+    collect(machinery, &request.kind, selection, &plan)
+}
+
+/// Where and as of when a list reads.
+struct Plan {
+    from: Bytes,
+    to: Bytes,
+    at: Option<Revision>,
+    limit: usize,
+    /// The one object that can be selected.
+    only: Option<Bytes>,
+    continued: Option<Continue>,
+}
+
+async fn plan(machinery: &Machinery, request: &Request, selection: &Selection) -> Result<Plan, Status> {
     let options = &request.options;
     let wanted = parse_revision(&options.resource_version)
         .map_err(|why| Status::bad_request(format!("invalid resource version: {why}")))?;
@@ -209,7 +231,7 @@ pub(crate) async fn find(machinery: &Machinery, request: &Request, selection: &S
     let entry = &*request.kind;
     let (mut from, to) = entry.range(&selection.namespace);
     let at;
-    let mut continued = false;
+    let mut continued = None;
     if !options.continue_token.is_empty() {
         let token = Continue::decode(&options.continue_token)?;
         if !matches!(options.resource_version.as_str(), "" | "0") {
@@ -222,7 +244,7 @@ pub(crate) async fn find(machinery: &Machinery, request: &Request, selection: &S
         }
         from = start;
         at = u64::try_from(token.revision).ok().map(Revision);
-        continued = true;
+        continued = Some(token);
     } else if wanted > current.0 {
         return Err(Status::too_large_revision(wanted, current.0));
     } else {
@@ -230,102 +252,89 @@ pub(crate) async fn find(machinery: &Machinery, request: &Request, selection: &S
             || (options.resource_version_match.is_empty() && limit > 0 && wanted > 0);
         at = exact.then_some(Revision(wanted));
     }
-    if let (Some(name), false) = (&selection.name, selection.namespace.is_empty() && entry.compiled.namespaced) {
-        return one(machinery, entry, selection, name, at);
-    }
-    collect(machinery, entry, selection, (from, to), at, limit).map_err(|error| match error {
-        Failure::Status(status) => status,
-        Failure::Compacted { next } if continued => {
-            let mut status = Status::expired(CONTINUE_TOO_OLD);
-            status.continue_token = Continue { revision: -1, start: next }.encode();
-            status
-        }
-        Failure::Compacted { .. } => Status::expired(LIST_TOO_OLD),
-    })
-}
-
-enum Failure {
-    Status(Status),
-    /// History does not go back as far; `next` is where the list would have gone on.
-    Compacted {
-        next: String,
-    },
-}
-
-fn one(
-    machinery: &Machinery,
-    entry: &KindEntry,
-    selection: &Selection,
-    name: &str,
-    at: Option<Revision>,
-) -> Result<Listed, Status> {
-    let key = entry.key(&selection.namespace, name);
-    let revision = at.unwrap_or_else(|| machinery.store.revision(KeySpace::Cluster));
-    let record = machinery.store.get(KeySpace::Cluster, &key, Some(revision)).map_err(|error| match error {
-        StoreError::Compacted { .. } => Status::expired(LIST_TOO_OLD),
-        error => machinery.store_status(&error),
-    })?;
-    let records = record.filter(|record| selection.matches(entry, &key, record)).map(|record| (key, record));
-    Ok(Listed { records: records.into_iter().collect(), meta: ListMeta { revision, ..ListMeta::default() } })
+    let named = !(selection.namespace.is_empty() && entry.compiled.namespaced);
+    let only = selection.name.as_ref().filter(|_| named).map(|name| entry.key(&selection.namespace, name));
+    Ok(Plan { from, to, at, limit, only, continued })
 }
 
 fn collect(
     machinery: &Machinery,
     entry: &KindEntry,
     selection: &Selection,
-    (mut from, to): (Bytes, Bytes),
-    at: Option<Revision>,
-    limit: usize,
-) -> Result<Listed, Failure> {
+    plan: &Plan,
+) -> Result<Listed, Status> {
+    let mut records = Vec::new();
+    let meta = read(machinery, entry, selection, plan, &mut |key, record| {
+        records.push((key.clone(), Arc::clone(record)));
+        Ok(())
+    })?;
+    Ok(Listed { records, meta })
+}
+
+/// Takes what is read, while a writer may be waiting: it copies, and no more.
+type Take<'a> = dyn FnMut(&Bytes, &Arc<Record>) -> Result<(), Status> + 'a;
+
+fn read(
+    machinery: &Machinery,
+    entry: &KindEntry,
+    selection: &Selection,
+    plan: &Plan,
+    take: &mut Take<'_>,
+) -> Result<ListMeta, Status> {
+    let store = &machinery.store;
+    if let Some(key) = &plan.only {
+        let revision = plan.at.unwrap_or_else(|| store.revision(KeySpace::Cluster));
+        let record = store.get(KeySpace::Cluster, key, Some(revision));
+        let record = record.map_err(|error| read_status(machinery, entry, plan, &error))?;
+        if let Some(record) = record.filter(|record| selection.matches(entry, key, record)) {
+            take(key, &record)?;
+        }
+        return Ok(ListMeta { revision, ..ListMeta::default() });
+    }
     let all = selection.selects_all();
-    let mut records: Vec<(Bytes, Arc<Record>)> = Vec::new();
-    let mut at = at;
-    loop {
-        // Without a limit one read: the store takes its lock a few keys at a time by itself. With selectors a page is larger than
-        // what is missing, since most objects of a page do not match.
-        let size = match limit {
-            0 => 0,
-            limit if all => limit.min(PAGE),
-            _ => PAGE,
-        };
-        let (page, revision) =
-            machinery.store.range(KeySpace::Cluster, &from, &to, at, size).map_err(|error| match error {
-                StoreError::Compacted { .. } => Failure::Compacted { next: entry.text_after_prefix(&from) },
-                error => Failure::Status(machinery.store_status(&error)),
-            })?;
-        // All pages are of one revision: that of the first.
-        at = Some(revision);
-        let seen = records.len();
-        let last_of_page = page.records.last().map(|(key, _)| key.clone());
-        let total = page.count;
-        let read = page.records.len() as u64;
-        let mut filled = None;
-        for (index, (key, record)) in page.records.into_iter().enumerate() {
-            if !all && !selection.matches(entry, &key, &record) {
-                continue;
+    let (mut taken, mut more, mut last, mut failed) = (0, false, None, Ok(()));
+    let revision = store
+        .visit(KeySpace::Cluster, &plan.from, &plan.to, plan.at, &mut |key, record| {
+            if plan.limit > 0 && taken == plan.limit {
+                more = true;
+                return false;
             }
-            records.push((key, record));
-            if limit > 0 && records.len() == limit {
-                filled = Some(index as u64 + 1);
-                break;
+            if !all && !selection.matches(entry, key, record) {
+                return true;
             }
+            taken += 1;
+            if taken == plan.limit {
+                last = Some(key.clone());
+            }
+            failed = take(key, record);
+            failed.is_ok()
+        })
+        .map_err(|error| read_status(machinery, entry, plan, &error))?;
+    failed?;
+    let mut meta = ListMeta { revision, ..ListMeta::default() };
+    if let (true, Some(last)) = (more, last) {
+        // Counted once, for the first page; the token carries it on. Selectors leave it unknown, as in Kubernetes.
+        let of_range = || store.count(KeySpace::Cluster, &plan.from, &plan.to, Some(revision)).ok();
+        let carried = plan.continued.as_ref().and_then(|token| token.left);
+        let total = if all { carried.or_else(|| of_range().and_then(|count| i64::try_from(count).ok())) } else { None };
+        let left = total.map(|total| total.saturating_sub(taken as i64)).filter(|left| *left > 0);
+        let start = format!("{}\0", entry.text_after_prefix(&last));
+        meta.continue_token = Continue { revision: revision.0 as i64, start, left }.encode();
+        meta.remaining = left;
+    }
+    Ok(meta)
+}
+
+/// History that does not go back as far is told with a way to go on.
+fn read_status(machinery: &Machinery, entry: &KindEntry, plan: &Plan, error: &StoreError) -> Status {
+    match (error, &plan.continued) {
+        (StoreError::Compacted { .. }, Some(_)) => {
+            let mut status = Status::expired(CONTINUE_TOO_OLD);
+            let start = entry.text_after_prefix(&plan.from);
+            status.continue_token = Continue { revision: -1, start, left: None }.encode();
+            status
         }
-        let more = page.more || filled.is_some_and(|index| index < read);
-        if filled.is_some() || !more {
-            let mut meta = ListMeta { revision, ..ListMeta::default() };
-            if let (Some(_), true, Some((last, _))) = (filled, more, records.last()) {
-                let start = format!("{}\0", entry.text_after_prefix(last));
-                meta.continue_token = Continue { revision: revision.0 as i64, start }.encode();
-                meta.remaining =
-                    all.then(|| total.saturating_sub((records.len() - seen) as u64) as i64).filter(|left| *left > 0);
-            }
-            return Ok(Listed { records, meta });
-        }
-        let Some(last) = last_of_page else {
-            return Ok(Listed { records, meta: ListMeta { revision, ..ListMeta::default() } });
-        };
-        let mut next = last.to_vec();
-        next.push(0);
-        from = Bytes::from(next);
+        (StoreError::Compacted { .. }, None) => Status::expired(LIST_TOO_OLD),
+        (error, _) => machinery.store_status(error),
     }
 }

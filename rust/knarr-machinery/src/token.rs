@@ -14,11 +14,16 @@ pub(crate) struct Continue {
     pub revision: i64,
     /// The first key not yet answered, without the resource's prefix: `namespace/name\0`.
     pub start: String,
+    /// Objects from there on, where they have been counted: this server's own addition.
+    pub left: Option<i64>,
 }
 
 impl Continue {
     pub fn encode(&self) -> String {
-        let token = value!({"v": "meta.k8s.io/v1", "rv": (self.revision), "start": (self.start.as_str())});
+        let mut token = value!({"v": "meta.k8s.io/v1", "rv": (self.revision), "start": (self.start.as_str())});
+        if let Some(left) = self.left {
+            token.set_path(&["left"], left);
+        }
         URL_SAFE_NO_PAD.encode(knarr_value::json::to_vec(&token))
     }
 
@@ -50,7 +55,8 @@ impl Continue {
         if start.split('/').any(|part| part == "." || part == "..") {
             return Err(invalid(start));
         }
-        Ok(Self { revision, start: start.to_owned() })
+        let left = parsed.get("left").and_then(Value::as_i64).filter(|left| *left > 0);
+        Ok(Self { revision, start: start.to_owned(), left })
     }
 }
 
@@ -60,12 +66,12 @@ mod tests {
 
     #[test]
     fn tokens_round_trip_and_foreign_ones_are_refused() {
-        let token = Continue { revision: 7, start: "default/x\0".to_owned() };
+        let token = Continue { revision: 7, start: "default/x\0".to_owned(), left: Some(3) };
         assert_eq!(Continue::decode(&token.encode()).expect("own token"), token);
         let refused = |token: &str| Continue::decode(token).expect_err("refused").message;
         assert!(refused("abc").starts_with("invalid continue token: continue key is not valid: "));
         assert!(refused("???").contains("illegal base64 data at input byte 0"));
-        let climbing = Continue { revision: 7, start: "../x".to_owned() };
+        let climbing = Continue { revision: 7, start: "../x".to_owned(), left: None };
         assert!(refused(&climbing.encode()).ends_with("../x"));
     }
 }

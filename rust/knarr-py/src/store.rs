@@ -56,6 +56,8 @@ impl Store {
         dict.set_item("syncs", stats.syncs)?;
         dict.set_item("snapshots", stats.snapshots)?;
         dict.set_item("log_bytes", stats.log_bytes)?;
+        dict.set_item("audits", stats.audits)?;
+        dict.set_item("audit_failures", stats.audit_failures)?;
         for (space, usage) in KeySpace::ALL.into_iter().zip(stats.usage) {
             let sizes = PyDict::new(py);
             sizes.set_item("keys", usage.keys)?;

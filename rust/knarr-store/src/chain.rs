@@ -119,11 +119,6 @@ impl Chain {
         self.older().iter().rposition(|version| version.revision() <= at)
     }
 
-    /// Whether the key was there at `at`.
-    pub fn is_live_at(&self, at: Revision) -> bool {
-        self.position(at).is_some_and(|index| !self.version(index).is_deleted())
-    }
-
     /// The record at `at`, decoded if it is packed.
     pub fn at(&self, at: Revision) -> Option<Arc<Record>> {
         self.record(self.position(at)?)

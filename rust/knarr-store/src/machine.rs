@@ -17,7 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::chain::pack;
 use crate::command::{Command, ProposalId, decode_batch};
 use crate::space::{Space, Usage, record_hash};
-use crate::types::{Change, KeySpace, Op, OpResult, Page, Record, Sink, StoreError, Txn, TxnOutcome};
+use crate::types::{Change, KeySpace, Op, OpResult, Page, Record, Sink, StoreError, Txn, TxnOutcome, Visit};
 use crate::wire::Malformed;
 
 /// Changes dropped or packed under one lock.
@@ -234,19 +234,39 @@ impl Machine {
         at: Option<Revision>,
         limit: usize,
     ) -> Result<(Page, Revision), StoreError> {
-        let lock = self.space(space);
         let mut page = Page::default();
+        let at = self.visit(space, from, to, at, &mut |key, record| {
+            page.count += 1;
+            page.more = limit > 0 && page.records.len() >= limit;
+            if !page.more {
+                page.records.push((key.clone(), record.clone()));
+            }
+            !page.more
+        })?;
+        Ok((page, at))
+    }
+
+    /// A walk as of one revision; see [`Store::visit`](crate::Store::visit).
+    pub fn visit(
+        &self,
+        space: KeySpace,
+        from: &[u8],
+        to: &[u8],
+        at: Option<Revision>,
+        visit: &mut Visit<'_>,
+    ) -> Result<Revision, StoreError> {
+        let lock = self.space(space);
         let mut guard = lock.read();
         let at = at.unwrap_or(guard.revision);
         guard.check(at)?;
         let mut start = Bytes::copy_from_slice(from);
-        while let Some(next) = guard.scan(&start, Some(to), at, limit, RANGE_KEYS_PER_LOCK, &mut page) {
+        while let Some(next) = guard.visit(&start, Some(to), at, RANGE_KEYS_PER_LOCK, visit) {
             start = next;
             drop(guard);
             guard = lock.read();
             guard.check(at)?; // compaction may have passed while nobody held the lock
         }
-        Ok((page, at))
+        Ok(at)
     }
 
     /// All changes from `from` on; see [`Store::history`](crate::Store::history).
@@ -320,6 +340,22 @@ impl Machine {
             let live = space.index.iter().filter_map(|(key, chain)| Some(record_hash(key, chain.live()?)));
             live.fold(0, u64::wrapping_add)
         })
+    }
+
+    /// Compares the digest of a space with its records as they stand, and holds up nobody: the walk is of one revision, a few keys
+    /// at a time, while writers go on. Answers None when history did not last as long as the walk.
+    #[must_use]
+    pub fn audit_quietly(&self, space: KeySpace) -> Option<bool> {
+        let (revision, digest) = {
+            let guard = self.space(space).read();
+            (guard.revision, guard.digest)
+        };
+        let mut sum = 0u64;
+        let walk = self.visit(space, b"", b"", Some(revision), &mut |key, record| {
+            sum = sum.wrapping_add(record_hash(key, record));
+            true
+        });
+        walk.ok().map(|_| sum == digest)
     }
 
     fn combine(&self, books: &Books, of: impl Fn(&Space) -> u64) -> u64 {

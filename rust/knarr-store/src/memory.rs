@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::command::{Batch, Command, encode_command};
 use crate::machine::{Answer, Machine, txn_outcome};
-use crate::types::{Change, KeySpace, Page, Record, Sink, Store, StoreError, Txn, TxnOutcome};
+use crate::types::{Change, KeySpace, Page, Record, Sink, Store, StoreError, Txn, TxnOutcome, Visit};
 
 /// [`Store`] in memory.
 #[derive(Default)]
@@ -80,6 +80,17 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<(Page, Revision), StoreError> {
         self.machine.range(space, from, to, at, limit)
+    }
+
+    fn visit(
+        &self,
+        space: KeySpace,
+        from: &[u8],
+        to: &[u8],
+        at: Option<Revision>,
+        visit: &mut Visit<'_>,
+    ) -> Result<Revision, StoreError> {
+        self.machine.visit(space, from, to, at, visit)
     }
 
     fn txn(&self, txn: Txn) -> BoxFuture<Result<TxnOutcome, StoreError>> {

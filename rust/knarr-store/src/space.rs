@@ -13,7 +13,7 @@ use knarr_base::Revision;
 use knarr_base::rng::mix;
 
 use crate::chain::{Chain, KEY_BYTES, Packed, Version};
-use crate::types::{Change, Cmp, Compare, Op, OpResult, Page, Record, StoreError};
+use crate::types::{Change, Cmp, Compare, Op, OpResult, Page, Record, StoreError, Visit};
 
 /// A change in the list: revision and shared key.
 pub(crate) const CHANGE_BYTES: usize = 48;
@@ -112,35 +112,51 @@ impl Space {
         self.index.get(key)?.live()
     }
 
-    /// Keys from `from` on as of `at`, at most `keys_max` chains looked at. Adds to `page` until `limit` (0: none) and counts the
-    /// rest. Answers the key to go on from, None at the end.
-    pub fn scan(
+    /// Keys from `from` on as of `at`, at most `keys_max` chains looked at. Answers the key to go on from, None at the end or when
+    /// `visit` ended it.
+    pub fn visit(
         &self,
         from: &[u8],
         to: Option<&[u8]>,
         at: Revision,
-        limit: usize,
         keys_max: usize,
-        page: &mut Page,
+        visit: &mut Visit<'_>,
     ) -> Option<Bytes> {
         let newest = at == self.revision;
         for (seen, (key, chain)) in self.index.range::<[u8], _>(bounds(from, to)?).enumerate() {
             if seen == keys_max {
                 return Some(key.clone());
             }
-            if limit > 0 && page.records.len() >= limit {
-                let live = if newest { chain.live().is_some() } else { chain.is_live_at(at) };
-                page.count += u64::from(live);
-                page.more |= live;
-                continue;
-            }
-            let record = if newest { chain.live().cloned() } else { chain.at(at) };
-            if let Some(record) = record {
-                page.records.push((key.clone(), record));
-                page.count += 1;
+            let goes_on = if newest {
+                chain.live().is_none_or(|record| visit(key, record))
+            } else {
+                chain.at(at).is_none_or(|record| visit(key, &record))
+            };
+            if !goes_on {
+                return None;
             }
         }
         None
+    }
+
+    /// Adds to `page` what a transaction's range finds, up to `limit` (0: none), and counts the rest.
+    pub fn scan(
+        &self,
+        from: &[u8],
+        to: Option<&[u8]>,
+        at: Revision,
+        limit: usize,
+        page: &mut Page,
+    ) {
+        self.visit(from, to, at, usize::MAX, &mut |key, record| {
+            page.count += 1;
+            if limit > 0 && page.records.len() >= limit {
+                page.more = true;
+            } else {
+                page.records.push((key.clone(), record.clone()));
+            }
+            true
+        });
     }
 
     fn holds(&self, compare: &Compare) -> bool {
@@ -193,7 +209,7 @@ impl Space {
                     let mut page = Page::default();
                     // Heads may be of the revision being made, which is what a later operation is to see.
                     let at = self.revision;
-                    self.scan(from, to.as_deref(), at, *limit, usize::MAX, &mut page);
+                    self.scan(from, to.as_deref(), at, *limit, &mut page);
                     Some(OpResult::Range(page))
                 }
             };
