@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use knarr_base::{BoxFuture, User};
-use knarr_value::{Str, Value};
+use knarr_base::{BoxFuture, User, WallTime};
+use knarr_value::{Map, Str, TypeTable, Value, value};
 
 use crate::answer;
 use crate::body;
@@ -22,11 +22,15 @@ pub struct Binding {
     pub name: Str,
     /// The pod that was decided on; empty: whichever has the name.
     pub uid: Str,
+    /// The revision that was decided on; empty: any.
+    pub resource_version: Str,
     pub node: Str,
-    /// Copied onto the pod.
+    /// Copied onto the pod. (A Binding's labels are not, by default: PodTopologyLabelsAdmission is alpha in 1.34.)
     pub annotations: BTreeMap<String, String>,
 }
 
+const POD_SPEC: &str = "io.k8s.api.core.v1.PodSpec";
+const POD_STATUS: &str = "io.k8s.api.core.v1.PodStatus";
 const POD_BINDING: Resource<'static> = Resource { group: "", plural: "pods/binding" };
 
 impl Machinery {
@@ -58,7 +62,7 @@ impl Machinery {
         for _ in 0..TRIES {
             let record = self.get_record(&key)?.ok_or_else(|| Status::not_found(pods.name(), &binding.name))?;
             let mut pod = answer::value(pods, &record)?;
-            bound(&mut pod, binding)?;
+            bound(&self.types, &mut pod, binding, self.clock.wall())?;
             if dry_run {
                 return Ok(());
             }
@@ -74,21 +78,27 @@ impl Machinery {
     }
 }
 
-/// The pod as it is when bound.
-fn bound(pod: &mut Value, binding: &Binding) -> Result<(), Status> {
+/// The pod as it is when bound: its node, the Binding's annotations, and PodScheduled (BindingREST.setPodNodeAndMetadata). The
+/// nominated node stays, and managedFields too: a binding is the system's own write.
+fn bound(types: &TypeTable, pod: &mut Value, binding: &Binding, now: WallTime) -> Result<(), Status> {
     let name = meta::name(pod).to_owned();
     let refuse = |why: String| Err(Status::conflict(POD_BINDING, &binding.name, why));
-    let uid = meta::text(pod, "uid");
-    if !binding.uid.is_empty() && binding.uid != uid {
-        return Err(Status::conflict(
-            Resource { group: "", plural: "pods" },
-            &binding.name,
-            format_args!(
-                "StorageError: invalid object, Code: 4, Key: /registry/pods/{}/{name}, ResourceVersion: 0, \
-                 AdditionalErrorMsg: Precondition failed: UID in precondition: {}, UID in object meta: {uid}",
-                binding.namespace, binding.uid
-            ),
-        ));
+    for (field, in_error, given) in
+        [("uid", "UID", &binding.uid), ("resourceVersion", "ResourceVersion", &binding.resource_version)]
+    {
+        let stored = meta::text(pod, field);
+        if !given.is_empty() && *given != stored {
+            return Err(Status::conflict(
+                Resource { group: "", plural: "pods" },
+                &binding.name,
+                format_args!(
+                    "StorageError: invalid object, Code: 4, Key: /registry/pods/{}/{name}, ResourceVersion: 0, \
+                     AdditionalErrorMsg: Precondition failed: {in_error} in precondition: {given}, {in_error} in object \
+                     meta: {stored}",
+                    binding.namespace
+                ),
+            ));
+        }
     }
     if meta::deleting(pod) {
         return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
@@ -101,12 +111,36 @@ fn bound(pod: &mut Value, binding: &Binding) -> Result<(), Status> {
     if pod.path(&["spec", "schedulingGates"]).is_some_and(|gates| !gates.is_empty()) {
         return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
     }
-    pod.set_path(&["spec", "nodeName"], binding.node.clone());
-    pod.remove_path(&["status", "nominatedNodeName"]);
+    meta::insert_in_order(types, POD_SPEC, pod.make_map().entry("spec").make_map(), "nodeName", binding.node.clone());
     for (key, value) in &binding.annotations {
         pod.set_path(&["metadata", "annotations", key], value.as_str());
     }
+    scheduled(types, pod.make_map().entry("status").make_map(), now);
     Ok(())
+}
+
+/// Sets the condition PodScheduled to True. One that says so already keeps its time of transition, and loses all else.
+fn scheduled(types: &TypeTable, status: &mut Map, now: WallTime) {
+    let mut conditions = match status.remove("conditions") {
+        Some(Value::List(conditions)) => conditions,
+        _ => Vec::new(),
+    };
+    let old = conditions.iter_mut().find(|condition| condition.str_at(&["type"]) == "PodScheduled");
+    let since = old
+        .as_ref()
+        .filter(|condition| condition.str_at(&["status"]) == "True")
+        .and_then(|condition| condition.get("lastTransitionTime").cloned());
+    let condition = value!({
+        "type": "PodScheduled",
+        "status": "True",
+        "lastProbeTime": null,
+        "lastTransitionTime": (since.unwrap_or_else(|| Value::from(meta::timestamp(now)))),
+    });
+    match old {
+        Some(old) => *old = condition,
+        None => conditions.push(condition),
+    }
+    meta::insert_in_order(types, POD_STATUS, status, "conditions", Value::List(conditions));
 }
 
 /// `pods/NAME/binding`, and a Binding created in its collection: the body is a Binding.
@@ -115,6 +149,9 @@ pub(crate) async fn create(machinery: &Machinery, request: &Request) -> Result<R
     let body =
         body::decode_typed(machinery, "io.k8s.api.core.v1.Binding", "Binding", &request.body, &request.content_type)?;
     let name = meta::name(&body);
+    if request.kind.compiled.plural != "pods" && name.is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
     if request.kind.compiled.plural == "pods" && name != request.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
@@ -140,6 +177,7 @@ pub(crate) async fn create(machinery: &Machinery, request: &Request) -> Result<R
         namespace: request.namespace.clone(),
         name: name.into(),
         uid: meta::text(&body, "uid").into(),
+        resource_version: meta::text(&body, "resourceVersion").into(),
         node: node.into(),
         annotations: annotations
             .into_iter()

@@ -65,7 +65,7 @@ pub(crate) fn write_options(verb: Verb, options: &Options, apply: bool) -> Resul
             errors.push(FieldError::invalid(
                 "fieldManager",
                 options.field_manager.as_str(),
-                format!("invalid character U+{:04X} '{}' (at position {})", at.1 as u32, at.1.escape_default(), at.0),
+                format!("invalid character U+{:04X} (at position {})", at.1 as u32, at.0),
             ));
         }
     }

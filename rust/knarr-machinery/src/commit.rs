@@ -6,7 +6,7 @@ use bytes::Bytes;
 use knarr_base::Revision;
 use knarr_schema::admission::Operation;
 use knarr_schema::{AdmissionRequest, Denied, FieldError, HookSteps, Read};
-use knarr_store::{Cmp, Compare, KeySpace, Op, OpResult, Record, Txn};
+use knarr_store::{Cmp, Compare, KeySpace, Op, OpResult, Record, StoreError, Txn};
 use knarr_value::{Map, Str, Value, stored};
 
 use crate::answer;
@@ -39,6 +39,8 @@ pub(crate) enum Committed {
     Changed(Option<Arc<Record>>),
     /// The object is, but something else that the decision read is not.
     Stale,
+    /// The store takes no value of this size; nothing has been written.
+    TooLarge,
 }
 
 impl Machinery {
@@ -47,7 +49,7 @@ impl Machinery {
         &self,
         key: &Bytes,
         expected: Revision,
-        value: Option<Vec<u8>>,
+        value: Option<Bytes>,
         reads: &Reads,
         extra: Extra,
     ) -> Result<Committed, Status> {
@@ -59,16 +61,15 @@ impl Machinery {
         compare.extend(extra.compare);
         let mut then = Vec::with_capacity(1 + extra.ops.len());
         then.push(match value {
-            Some(value) => Op::Put { key: key.clone(), value: Bytes::from(value), lease: 0 },
+            Some(value) => Op::Put { key: key.clone(), value, lease: 0 },
             None => Op::Delete { from: key.clone(), to: None },
         });
         then.extend(extra.ops);
         let otherwise = vec![Op::Range { from: key.clone(), to: None, limit: 1 }];
-        let outcome = self
-            .store
-            .txn(Txn { space: KeySpace::Cluster, compare, then, otherwise })
-            .await
-            .map_err(|error| self.store_status(&error))?;
+        let outcome = match self.store.txn(Txn { space: KeySpace::Cluster, compare, then, otherwise }).await {
+            Err(StoreError::TooLarge { .. }) => return Ok(Committed::TooLarge),
+            outcome => outcome.map_err(|error| self.store_status(&error))?,
+        };
         if outcome.succeeded {
             return Ok(Committed::Done(outcome.revision));
         }
@@ -80,24 +81,45 @@ impl Machinery {
         Ok(if revision == expected { Committed::Stale } else { Committed::Changed(current) })
     }
 
+    /// Puts an object, without its managedFields if it is too large with them (finisher of apiserver's create, update and patch):
+    /// they are what grows by itself. `stored` is the object's stored form; answers the one that was written.
+    pub(crate) async fn put(
+        &self,
+        entry: &KindEntry,
+        key: &Bytes,
+        expected: Revision,
+        (object, stored): (&mut Value, Bytes),
+        reads: &Reads,
+        extra: Extra,
+    ) -> Result<(Bytes, Committed), Status> {
+        let committed = self.commit(key, expected, Some(stored.clone()), reads, extra.clone()).await?;
+        if !matches!(committed, Committed::TooLarge) || object.remove_path(&["metadata", "managedFields"]).is_none() {
+            return Ok((stored, committed));
+        }
+        let stored = self.to_stored(entry, object);
+        let committed = self.commit(key, expected, Some(stored.clone()), reads, extra).await?;
+        Ok((stored, committed))
+    }
+
     /// The stored form of an object. `entry` says which form the value has.
-    pub(crate) fn to_stored(&self, entry: &KindEntry, value: &Value) -> Vec<u8> {
-        match &entry.compiled.storage {
+    pub(crate) fn to_stored(&self, entry: &KindEntry, value: &Value) -> Bytes {
+        Bytes::from(match &entry.compiled.storage {
             None => stored::of_value(value, &selectable(entry, value)),
             Some(storage) => {
                 let renamed: Map = value
                     .as_map()
                     .map(|map| map.iter().map(|(name, field)| (entry.field_to_stored(name), field.clone())).collect())
                     .unwrap_or_default();
-                let value = Value::Map(renamed);
                 let registry = self.registry();
-                let fields = registry
-                    .stored(&storage.group, &storage.plural)
-                    .map(|stored| selectable(stored, &value))
-                    .unwrap_or_default();
-                stored::of_value(&value, &fields)
+                match registry.stored(&storage.group, &storage.plural) {
+                    Some(stored) => {
+                        let value = Value::Map(KindEntry::shaped(&stored.compiled, renamed));
+                        stored::of_value(&value, &selectable(stored, &value))
+                    }
+                    None => stored::of_value(&Value::Map(renamed), &[]),
+                }
             }
-        }
+        })
     }
 
     /// Runs the declared admission plugins on `value`; adds what they read to `reads`.
@@ -197,7 +219,8 @@ fn selectable(entry: &KindEntry, value: &Value) -> Vec<(Str, Str)> {
 }
 
 pub(crate) fn invalid(entry: &KindEntry, name: &str, errors: &[FieldError]) -> Status {
-    Status::invalid(&entry.compiled.group, &entry.compiled.kind, name, body::causes(errors))
+    let (group, kind) = entry.stored_kind();
+    Status::invalid(group, kind, name, body::causes(errors))
 }
 
 fn denied(denied: Denied) -> Status {

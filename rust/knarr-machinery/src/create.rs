@@ -1,5 +1,6 @@
 //! create: the whole way of a new object, from its body to its first revision.
 
+use bytes::Bytes;
 use knarr_base::Revision;
 use knarr_schema::admission::Operation;
 use knarr_schema::ownership::{self, Manager};
@@ -41,7 +42,7 @@ pub(crate) async fn create(machinery: &Machinery, request: &Request) -> Result<R
 
 /// An object as it was stored.
 pub(crate) struct Stored {
-    pub stored: Vec<u8>,
+    pub stored: Bytes,
     /// 0 in a dry run: there is none.
     pub revision: Revision,
 }
@@ -77,7 +78,9 @@ pub(crate) async fn store_new(
             }
             return Ok(Stored { stored, revision: Revision(0) });
         }
-        match machinery.commit(&key, Revision(0), Some(stored.clone()), &reads, allocation.into_extra()).await? {
+        let (stored, committed) =
+            machinery.put(entry, &key, Revision(0), (&mut new, stored), &reads, allocation.into_extra()).await?;
+        match committed {
             Committed::Done(revision) => return Ok(Stored { stored, revision }),
             Committed::Changed(existing) => {
                 names += 1;
@@ -86,6 +89,7 @@ pub(crate) async fn store_new(
                     return Err(exists(request, &name, &existing, generates));
                 }
             }
+            Committed::TooLarge => return Err(Status::too_large_for_store()),
             Committed::Stale => {
                 stale += 1;
                 if stale == TRIES {

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use knarr_base::{Revision, WallTime};
 use knarr_schema::FieldError;
 use knarr_schema::admission::Operation;
@@ -136,7 +137,7 @@ fn options(machinery: &Machinery, request: &Request) -> Result<DeleteOptions, St
 /// What became of an object.
 struct Outcome {
     /// The object: its last state if it is gone.
-    stored: Vec<u8>,
+    stored: Bytes,
     revision: Revision,
     gone: bool,
 }
@@ -171,7 +172,7 @@ async fn one(
         asked.name = name.into();
         asked.namespace = namespace.into();
         machinery.admit(&asked, Operation::Delete, &mut looked_at, Some(&old), &mut reads)?;
-        let (stored, revision) = (record.value.to_vec(), record.mod_revision);
+        let (stored, revision) = (record.value.clone(), record.mod_revision);
         let result = match plan(request, &old, options, machinery.clock.wall()) {
             Plan::Leave => return Ok(Outcome { stored, revision, gone: false }),
             Plan::Remove => {
@@ -190,7 +191,7 @@ async fn one(
                 meta::canonical(&mut new);
                 let stored = machinery.to_stored(entry, &new);
                 let outcome = Outcome { stored: stored.clone(), revision, gone: false };
-                if options.dry_run || stored == record.value[..] {
+                if options.dry_run || stored == record.value {
                     return Ok(outcome);
                 }
                 match machinery.commit(&key, revision, Some(stored), &reads, Extra::default()).await? {
@@ -201,6 +202,7 @@ async fn one(
         };
         current = match result {
             Committed::Changed(now) => now,
+            Committed::TooLarge => return Err(Status::too_large_for_store()),
             _ => machinery.get_record(&key)?,
         };
     }
@@ -420,7 +422,7 @@ pub(crate) async fn collection(machinery: &Machinery, request: &Request) -> Resu
             result?;
         }
     }
-    answer::list(request, &listed.records, &listed.meta, machinery.clock.wall())
+    answer::list(machinery, request, &listed.records, &listed.meta)
 }
 
 async fn delete_listed(

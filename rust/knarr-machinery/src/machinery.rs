@@ -16,7 +16,7 @@ use crate::hooks::Hooks;
 use crate::registry::{KindEntry, Registry};
 use crate::request::{Api, Request, Response, Verb};
 use crate::status::Status;
-use crate::{answer, create, delete, list, patch, subresource, update, watch};
+use crate::{answer, bind, create, delete, list, patch, subresource, update, watch};
 
 /// What a cluster is configured with, as far as the machinery cares.
 #[derive(Clone, Debug)]
@@ -57,6 +57,7 @@ pub struct Machinery {
     rng: Mutex<Box<dyn Rng>>,
     registry: ArcSwap<Registry>,
     pub(crate) notes: Mutex<crate::expiry::Notes>,
+    pub(crate) messages: crate::messages::Messages,
     /// Serializes writers of the registry; readers never wait.
     adding: Mutex<()>,
 }
@@ -73,6 +74,7 @@ impl Machinery {
             rng: Mutex::new(parts.rng),
             registry: ArcSwap::from_pointee(Registry::default()),
             notes: Mutex::default(),
+            messages: crate::messages::Messages::default(),
             adding: Mutex::new(()),
         })
     }
@@ -83,7 +85,11 @@ impl Machinery {
         let prefix = KindEntry::prefix_of(&compiled);
         // What watchers of many are told apart by; the rest of the selectable fields is compared, not looked up.
         let indexed: Vec<Str> =
-            compiled.selectable_names().filter(|name| !name.starts_with("metadata.")).cloned().collect();
+            compiled
+                .selectable_names()
+                .filter(|name| !name.starts_with("metadata."))
+                .map(|name| KindEntry::selector_to_stored(&compiled, name))
+                .collect();
         let indexed: Vec<&str> = indexed.iter().map(Str::as_str).collect();
         let resource = self.hub.register(prefix.clone(), &indexed);
         let current = self.registry.load();
@@ -128,6 +134,9 @@ impl Machinery {
         let compiled = &request.kind.compiled;
         if compiled.virtual_kind {
             return Err(Status::method_not_supported(request.kind.name(), request.verb.as_str()));
+        }
+        if (compiled.group.as_str(), compiled.plural.as_str(), request.verb) == ("", "bindings", Verb::Create) {
+            return bind::create(self, request).await;
         }
         if !request.subresource.is_empty() {
             return subresource::handle(self, request).await;
@@ -174,7 +183,7 @@ impl Machinery {
                     "The provided resource version is too old: the oldest that can be read is {oldest}"
                 ))
             }
-            StoreError::TooLarge { .. } => Status::plain_internal("etcdserver: request is too large"),
+            StoreError::TooLarge { .. } => Status::too_large_for_store(),
             StoreError::NoLeader => Status::unavailable("etcdserver: no leader"),
             other => Status::internal(other),
         }

@@ -1,7 +1,7 @@
 //! metadata: names, uids, timestamps, what clients may not set, and the rules about it that hold for every kind.
 
 use knarr_base::WallTime;
-use knarr_value::{Map, Value};
+use knarr_value::{Map, TypeTable, Value};
 
 use crate::machinery::Machinery;
 use crate::registry::KindEntry;
@@ -110,6 +110,19 @@ const ORDER: [&str; 15] = [
 /// Sets a field of metadata; [`canonical`] puts it in its place.
 pub(crate) fn set(value: &mut Value, field: &str, to: impl Into<Value>) {
     metadata(value).insert(field, to);
+}
+
+/// Sets a field of a struct at its place in the type's order, which is the canonical one.
+pub(crate) fn insert_in_order(types: &TypeTable, of: &str, map: &mut Map, field: &str, to: impl Into<Value>) {
+    let order = types.id(of).map(|id| &types.get(id).fields);
+    let place = |name: &str| order.and_then(|fields| fields.iter().position(|field| field.name == name));
+    let own = place(field);
+    let at = map.keys().position(|key| place(key) > own).unwrap_or(map.len());
+    if map.contains_key(field) {
+        map.insert(field, to);
+    } else {
+        map.insert_at(at, field, to);
+    }
 }
 
 /// Brings metadata's fields into canonical order, the form in which objects are stored.

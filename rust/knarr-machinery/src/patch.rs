@@ -1,15 +1,16 @@
 //! patch: the four ways to say a difference, each brought to a decoded object that `update` goes on with.
 
+use knarr_base::WallTime;
 use knarr_schema::error::quote;
 use knarr_schema::ownership::{self, ApplyError, Manager};
-use knarr_schema::patch::{self, PatchError};
-use knarr_value::Value;
+use knarr_schema::patch::{self, PatchError, go_text};
+use knarr_value::{Map, TypeId, TypeTable, Value};
 
 use crate::answer;
 use crate::body::{self, WriteOptions};
 use crate::machinery::Machinery;
 use crate::request::{FieldValidation, Request, Response, Verb};
-use crate::status::{Cause, Details, Status};
+use crate::status::{Cause, Status};
 use crate::update::{self, Source};
 
 /// A patch, parsed once; it is tried on as many states of the object as it takes.
@@ -117,16 +118,17 @@ impl Patch {
         let compiled = &request.kind.compiled;
         let (value, strict) =
             self.difference(old, |doc, patch| patch::strategic(&compiled.types, compiled.type_id, doc, patch))?;
+        // What is shown with an error: the strategic patch as Go prints it, else the document that the patch made.
+        let shown = || match self {
+            Patch::Strategic { patch, .. } => go_text(patch),
+            _ => document(request, old, self),
+        };
         let decoded = compiled.decode(value).map_err(|error| match self {
             // The strategic patch is merged and converted; the others are decoded like a body.
-            Patch::Strategic { .. } => Status::bad_request(error.to_string()),
-            _ => body::cannot_be_handled(&compiled.kind, &request.kind.api_version, &compiled.kind, &error),
+            Patch::Strategic { .. } => not_decoded(&shown(), error.converter()),
+            _ => not_decoded(&shown(), &error.to_string()),
         })?;
-        if let Patch::Strategic { .. } = self {
-            warnings.extend(strict_patch(strict, decoded.unknown, options.validation)?);
-        } else {
-            warnings.extend(body::strictness(compiled, strict, decoded.unknown, options.validation)?);
-        }
+        warnings.extend(strict_patch(strict, decoded.unknown, options.validation, shown)?);
         let mut value = decoded.value;
         compiled.default(&mut value);
         Ok(value)
@@ -155,6 +157,24 @@ impl Patch {
         }
     }
 
+    /// An apply's configuration merged into `live`, with its owners; not decoded.
+    pub fn apply(
+        &self,
+        types: &TypeTable,
+        id: TypeId,
+        live: &Value,
+        manager: &Manager,
+        force: bool,
+        now: WallTime,
+    ) -> Result<Value, Status> {
+        match self {
+            Patch::Apply { config, .. } => {
+                ownership::apply(types, id, live, config, manager, force, now).map_err(not_applied)
+            }
+            _ => Err(Status::internal("not an apply")),
+        }
+    }
+
     /// The state that server-side apply makes of `live` (Null: there is none yet), decoded, defaulted, with its owners.
     pub fn applied(
         &self,
@@ -165,25 +185,16 @@ impl Patch {
         warnings: &mut Vec<String>,
     ) -> Result<Value, Status> {
         let compiled = &request.kind.compiled;
-        let Patch::Apply { config, strict } = self else {
-            return Err(Status::internal("not an apply"));
-        };
         let manager = Manager::new(
             request.options.field_manager.clone(),
             request.subresource.clone(),
             request.kind.api_version.clone(),
         );
-        let merged = ownership::apply(
-            &compiled.types,
-            compiled.type_id,
-            live,
-            config,
-            &manager,
-            request.options.force.unwrap_or(false),
-            machinery.clock.wall(),
-        )
-        .map_err(not_applied)?;
-        if !strict.is_empty() {
+        let force = request.options.force.unwrap_or(false);
+        let now = machinery.clock.wall();
+        let merged = self.apply(&compiled.types, compiled.type_id, live, &manager, force, now)?;
+        if let Patch::Apply { strict, .. } = self
+            && !strict.is_empty() {
             let text = format!("error converting YAML to JSON: {}", strict.join(", "));
             match options.validation {
                 FieldValidation::Strict => {
@@ -206,21 +217,40 @@ fn strict_patch(
     mut duplicates: Vec<String>,
     unknown: Vec<String>,
     validation: FieldValidation,
+    shown: impl Fn() -> String,
 ) -> Result<Vec<String>, Status> {
     duplicates.extend(unknown);
     match validation {
         FieldValidation::Ignore => Ok(Vec::new()),
         FieldValidation::Strict if !duplicates.is_empty() => {
-            let errors = duplicates.join(", ");
-            let cause = Cause {
-                reason: "FieldValueInvalid".to_owned(),
-                message: format!("Invalid value: {}: strict decoding error: {errors}", quote("")),
-                field: "patch".to_owned(),
-            };
-            Err(Status::invalid("", "", "", vec![cause]))
+            Err(not_decoded(&shown(), &format!("strict decoding error: {}", duplicates.join(", "))))
         }
         _ => Ok(duplicates),
     }
+}
+
+/// What the patch made is no object of the kind: said of the patch as a field of the request.
+fn not_decoded(shown: &str, why: &str) -> Status {
+    let cause = Cause {
+        reason: "FieldValueInvalid".to_owned(),
+        message: format!("Invalid value: {}: {why}", quote(shown)),
+        field: "patch".to_owned(),
+    };
+    Status::invalid("", "", "", vec![cause])
+}
+
+/// The JSON of what a patch makes of `old`, with apiVersion and kind, which are not kept with an object. Made again for an error:
+/// the patches that fit need no copy.
+fn document(request: &Request, old: &Value, patch: &Patch) -> String {
+    let strategic = |doc, _| Ok(doc);
+    let value = patch.difference(old, strategic).map(|(value, _)| value).unwrap_or_default();
+    let mut whole = Map::new();
+    whole.insert("apiVersion", request.kind.api_version.as_str());
+    whole.insert("kind", request.kind.compiled.kind.as_str());
+    for (name, field) in value.as_map().into_iter().flat_map(Map::iter) {
+        whole.insert(name.clone(), field.clone());
+    }
+    String::from_utf8_lossy(&knarr_value::json::to_vec(&Value::Map(whole))).into_owned()
 }
 
 fn refused(error: PatchError) -> Status {
@@ -228,14 +258,7 @@ fn refused(error: PatchError) -> Status {
         PatchError::TooLarge(message) => Status::too_large(message),
         PatchError::Unprocessable(_) => {
             let mut status = Status::other(422, "Invalid", error.answer());
-            status.details = Some(Box::new(Details {
-                causes: vec![Cause {
-                    reason: "UnexpectedServerResponse".to_owned(),
-                    message: error.detail().to_owned(),
-                    field: String::new(),
-                }],
-                ..Details::default()
-            }));
+            status.details = Some(Box::default());
             status
         }
         _ => Status::other(error.code(), error.reason(), error.answer()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use hashbrown::HashMap;
 use knarr_schema::CompiledKind;
-use knarr_value::Str;
+use knarr_value::{Map, Str, Value};
 use knarr_watch::ResourceId;
 
 use crate::status::Resource;
@@ -57,6 +57,43 @@ impl KindEntry {
             storage.fields.iter().find(|(here, _)| here == field).map(|(_, there)| Str::from(there))
         });
         renamed.unwrap_or_else(|| Str::from(field))
+    }
+
+    /// A selectable field's name in the stored form: `regarding.name` is `involvedObject.name` there.
+    pub(crate) fn selector_to_stored(compiled: &CompiledKind, field: &str) -> Str {
+        let (head, rest) = field.split_at(field.find('.').unwrap_or(field.len()));
+        let storage = compiled.storage.as_ref();
+        match storage.and_then(|storage| storage.fields.iter().find(|(here, _)| here == head)) {
+            Some((_, there)) => Str::from(format!("{there}{rest}")),
+            None => Str::from(field),
+        }
+    }
+
+    /// An object's fields as this kind's type has them: in its order, with the zeros it always shows and without those it never
+    /// does. For what comes from, or goes to, another form of the same object.
+    pub(crate) fn shaped(compiled: &CompiledKind, mut fields: Map) -> Map {
+        let types = &compiled.types;
+        let mut out = Map::with_capacity(fields.len() + 2);
+        for field in &types.get(compiled.type_id).fields {
+            let zero = |value: &Value| value.is_empty() || *value == Value::Int(0);
+            match fields.remove(&field.name) {
+                Some(value) if field.elide_zero && zero(&value) => {}
+                Some(value) => drop(out.insert(field.name.clone(), value)),
+                None if field.always && !matches!(field.name.as_str(), "kind" | "apiVersion" | "metadata") => {
+                    out.insert(field.name.clone(), types.zero(field));
+                }
+                None => {}
+            }
+        }
+        out
+    }
+
+    /// How errors about its content name it: group and kind, of the form that is stored.
+    pub(crate) fn stored_kind(&self) -> (&str, &str) {
+        match &self.compiled.storage {
+            Some(storage) => (&storage.group, &storage.kind),
+            None => (&self.compiled.group, &self.compiled.kind),
+        }
     }
 
     /// How errors name it.

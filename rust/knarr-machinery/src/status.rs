@@ -117,6 +117,18 @@ impl Status {
         )
     }
 
+    /// A method that a known path does not have.
+    pub fn no_such_method() -> Self {
+        let message = "the server does not allow this method on the requested resource".to_owned();
+        Self::failure(405, "MethodNotAllowed", message, Some(Details::default()))
+    }
+
+    /// No media type that the client accepts is known. `available`: those that are, by commas.
+    pub fn no_such_representation(available: &str) -> Self {
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {available}");
+        Self::failure(406, "NotAcceptable", message, Some(Details::default()))
+    }
+
     pub fn already_exists(resource: Resource<'_>, name: &str) -> Self {
         Self::of(409, "AlreadyExists", resource, name, format!("{resource} \"{name}\" already exists"))
     }
@@ -292,6 +304,11 @@ impl Status {
     /// A 500 that Kubernetes does not classify: no reason, and the bare text.
     pub fn plain_internal(message: impl Into<String>) -> Self {
         Self::failure(500, "", message.into(), None)
+    }
+
+    /// The store takes no value of this size, or no transaction; etcd's words, as Kubernetes passes them on.
+    pub fn too_large_for_store() -> Self {
+        Self::plain_internal("etcdserver: request is too large")
     }
 
     /// A 422 or the like of a patch or an admission plugin that brings its own code, reason and words.

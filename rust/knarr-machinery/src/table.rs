@@ -53,7 +53,11 @@ pub(crate) fn row(
     now: WallTime,
     out: &mut Vec<u8>,
 ) -> Result<(), Status> {
-    let value = answer::value_of(entry, bytes, revision)?;
+    // Cells are said of the stored form, whichever is asked for.
+    let value = match entry.compiled.storage {
+        None => answer::value_of(entry, bytes, revision)?,
+        Some(_) => answer::stored_value(bytes, revision)?,
+    };
     cells(entry, &value, now, out);
     match include {
         Include::None => out.extend_from_slice(b"null"),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use knarr_base::Revision;
 use knarr_schema::admission::Operation;
 use knarr_schema::ownership::{self, Manager};
@@ -31,6 +32,8 @@ pub(crate) enum Source {
     Patch(Patch),
     /// A subresource that is a view (scale, finalize): the change it makes to the object. The function may refuse.
     Change(Change),
+    /// The same of an apply: it says itself who owns what.
+    Applied(Change),
 }
 
 pub(crate) async fn update(machinery: &Machinery, request: &Request) -> Result<Response, Status> {
@@ -50,14 +53,14 @@ pub(crate) async fn update(machinery: &Machinery, request: &Request) -> Result<R
 
 /// An object as it is after a write.
 pub(crate) struct Written {
-    pub stored: Vec<u8>,
+    pub stored: Bytes,
     pub revision: Revision,
     pub created: bool,
 }
 
 impl Written {
     fn unchanged(record: &Record) -> Self {
-        Self { stored: record.value.to_vec(), revision: record.mod_revision, created: false }
+        Self { stored: record.value.clone(), revision: record.mod_revision, created: false }
     }
 }
 
@@ -164,6 +167,7 @@ async fn attempt(
         Source::Patch(patch) if patch.is_apply() => (patch.applied(machinery, request, &old, options, warnings)?, true),
         Source::Patch(patch) => (patch.patched(request, &old, options, warnings)?, false),
         Source::Change(change) => (change(&old)?, false),
+        Source::Applied(change) => (change(&old)?, true),
     };
     if matches!(source, Source::Patch(_)) {
         meta::ensure_namespace(entry, &request.namespace, &mut new)?;
@@ -210,21 +214,23 @@ async fn attempt(
             Committed::Done(_) => Attempt::Written(written),
             Committed::Changed(now) => Attempt::Changed(now),
             Committed::Stale => Attempt::Stale,
+            Committed::TooLarge => return Err(Status::too_large_for_store()),
         });
     }
     let stored = machinery.to_stored(entry, &new);
-    if stored == record.value[..] {
+    if stored == record.value {
         return Ok(Attempt::Written(Written::unchanged(record)));
     }
     if options.dry_run {
         return Ok(Attempt::Written(Written { stored, revision: record.mod_revision, created: false }));
     }
-    let committed =
-        machinery.commit(&key, record.mod_revision, Some(stored.clone()), &reads, allocation.into_extra()).await?;
+    let (stored, committed) =
+        machinery.put(entry, &key, record.mod_revision, (&mut new, stored), &reads, allocation.into_extra()).await?;
     Ok(match committed {
         Committed::Done(revision) => Attempt::Written(Written { stored, revision, created: false }),
         Committed::Changed(now) => Attempt::Changed(now),
         Committed::Stale => Attempt::Stale,
+        Committed::TooLarge => return Err(Status::too_large_for_store()),
     })
 }
 

@@ -56,6 +56,13 @@ impl FieldSelector {
         &self.terms
     }
 
+    /// The same terms under other names.
+    #[must_use]
+    pub fn renamed(&self, name: impl Fn(&str) -> Str) -> Self {
+        let terms = self.terms.iter().map(|term| FieldTerm { field: name(&term.field), ..term.clone() });
+        FieldSelector { terms: terms.collect() }
+    }
+
     /// Whether an object matches whose fields `value` answers; a field it does not have counts as "".
     pub fn matches<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.terms.iter().all(|t| (value(&t.field).unwrap_or("") == t.value) == (t.op == FieldOp::Equals))

@@ -25,6 +25,11 @@ KIND = Kind(
         Selectable("regarding.kind"),
         Selectable("regarding.name"),
         Selectable("regarding.namespace"),
+        Selectable("regarding.uid"),
+        Selectable("regarding.apiVersion"),
+        Selectable("regarding.resourceVersion"),
+        Selectable("regarding.fieldPath"),
+        Selectable("reportingController"),
     ),
     create_on_update=True,
     storage=Storage(
