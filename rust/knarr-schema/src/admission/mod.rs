@@ -11,6 +11,7 @@ mod namespace_lifecycle;
 mod node_restriction;
 mod priority;
 mod service_account;
+mod taint_nodes_by_condition;
 
 use crate::doc::AdmissionDoc;
 use crate::error::CompileError;
@@ -138,6 +139,7 @@ enum Plugin {
     DefaultTolerationSeconds(default_toleration_seconds::DefaultTolerationSeconds),
     Priority(priority::Priority),
     NodeRestriction(node_restriction::NodeRestriction),
+    TaintNodesByCondition(taint_nodes_by_condition::TaintNodesByCondition),
 }
 
 /// The plugins of a kind, in the order they run.
@@ -158,6 +160,7 @@ impl Admission {
                 "DefaultTolerationSeconds" => Plugin::DefaultTolerationSeconds(settings(doc)?),
                 "Priority" => Plugin::Priority(settings(doc)?),
                 "NodeRestriction" => Plugin::NodeRestriction(settings(doc)?),
+                "TaintNodesByCondition" => Plugin::TaintNodesByCondition(settings(doc)?),
                 other => return Err(CompileError::new("admission", format!("no plugin is called {other}"))),
             })
         };
@@ -172,7 +175,7 @@ impl Admission {
                 Plugin::ServiceAccount(plugin) => plugin.reads(request, value, &mut reads),
                 Plugin::Priority(plugin) => plugin.reads(request, value, &mut reads),
                 Plugin::NodeRestriction(plugin) => plugin.reads(request, value, &mut reads),
-                Plugin::DefaultTolerationSeconds(_) => {}
+                Plugin::DefaultTolerationSeconds(_) | Plugin::TaintNodesByCondition(_) => {}
             }
         }
         reads.dedup();
@@ -187,6 +190,7 @@ impl Admission {
                 Plugin::DefaultTolerationSeconds(plugin) => plugin.run(request, value),
                 Plugin::Priority(plugin) => plugin.run(request, value, reads)?,
                 Plugin::NodeRestriction(plugin) => plugin.run(request, value, reads)?,
+                Plugin::TaintNodesByCondition(plugin) => plugin.run(request, value),
             }
         }
         Ok(())
