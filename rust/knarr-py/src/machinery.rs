@@ -7,10 +7,11 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
-use knarr_base::{BoxFuture, Clock, Instant, SeededRng, User, WallTime};
+use knarr_base::{BoxFuture, Clock, SeededRng, User};
+use knarr_io::SystemClock;
 use knarr_machinery::{
     Accept, Encoding, Form, HookAnswer, HookCall, Hooks, KindEntry, Machinery, Options, Parts, Request, Response,
     Settings, Status, Verb,
@@ -28,20 +29,6 @@ use crate::store::Store;
 
 /// Hook calls that one acquisition of the GIL answers at most: the others wait no longer than these take.
 const HOOK_BATCH_MAX: usize = 256;
-
-/// The clocks of this machine.
-struct SystemClock(std::time::Instant);
-
-impl Clock for SystemClock {
-    fn now(&self) -> Instant {
-        Instant(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    fn wall(&self) -> WallTime {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        WallTime(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-    }
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while the lock was held left nothing half-done here: queues and maps are changed in one step.
@@ -307,7 +294,7 @@ impl PyMachinery {
         }
         let types = Arc::new(TypeTable::load(types).map_err(|error| PyValueError::new_err(error.to_string()))?);
         let store: Arc<dyn knarr_store::Store> = store.inner();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock(std::time::Instant::now()));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let hub = Arc::new(Hub::new(Arc::clone(&store), Arc::clone(&clock), Limits::default()));
         let hooks = PythonHooks::start()?;
         // Names and uids must not repeat after a restart; nothing more is asked of these numbers.
@@ -526,7 +513,7 @@ impl PyMachinery {
         let manager = Manager::new(manager, "", entry.api_version.clone());
         let (live, config) = (from_python(live)?, from_python(config)?);
         let (types, id) = (&entry.compiled.types, entry.compiled.type_id);
-        let now = SystemClock(std::time::Instant::now()).wall();
+        let now = SystemClock.wall();
         let applied = ownership::apply(types, id, &live, &config, &manager, force, now)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         to_python(py, &applied)
@@ -543,7 +530,7 @@ impl PyMachinery {
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let entry = self.entry(group, version, plural)?;
         let columns = knarr_schema::table::columns(&entry.compiled);
-        let now = SystemClock(std::time::Instant::now()).wall();
+        let now = SystemClock.wall();
         let cells = knarr_schema::table::row_cells(&entry.compiled, &from_python(object)?, now);
         Ok((to_python(py, &columns)?, to_python(py, &Value::List(cells))?))
     }
