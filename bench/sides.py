@@ -148,9 +148,11 @@ class Knarr(Side):
              str(self.port), "--runtime", "cri" if node else "hollow", "--node-name", "bench"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        self.ready_s = self.seconds_until("/readyz")
-        self.working_s = self.seconds_until("/api/v1/namespaces/default/serviceaccounts/default")
-        said = started.communicate(timeout=120)[0]
+        try:
+            self.ready_s = self.seconds_until("/readyz")
+            self.working_s = self.seconds_until("/api/v1/namespaces/default/serviceaccounts/default")
+        finally:
+            said = started.communicate(timeout=120)[0]
         if started.returncode:
             raise Unavailable(f"knarr: {said}")
         if node:
