@@ -51,7 +51,7 @@ spec:
     - -c
     - |
       mkdir /www; echo page > /www/index.html; head -c 3000000 /dev/urandom > /www/big
-      httpd -p 8080 -h /www; exec nc -lk -p 9090 -e cat
+      httpd -p 8080 -h /www; exec nc -ll -p 9090 -e cat
     ports: [{{name: http, containerPort: 8080}}, {{name: echo, containerPort: 9090}}]
     readinessProbe: {{tcpSocket: {{port: 9090}}, periodSeconds: 1}}
 ---
@@ -402,4 +402,6 @@ def test_drain_evicts_what_may_go_and_uncordon_brings_it_back(pods: Pods) -> Non
     finally:
         pods.cluster.ok("uncordon", node)
     pods.ok("rollout", "status", "deploy/move", "--timeout=60s")
-    pods.ok("delete", "deployment", "move")
+    pods.ok("delete", "deployment", "move", "--cascade=orphan")
+    # the program heeds no SIGTERM: nobody waits half a minute for it
+    pods.ok("delete", "replicasets,pods", "-l", "app=move", "--now")
