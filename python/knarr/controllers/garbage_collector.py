@@ -7,7 +7,7 @@ names where its owner must be. Three questions on an object, in order:
     it is being deleted,                    take the reference off its dependents, then the finalizer off it
       with finalizer `orphan`
     it is being deleted,                    delete its dependents; when none blocks any more, the finalizer goes
-      with finalizer `foregroundDeletion`
+      with finalizer `foregroundDeletion`   (owners in a circle stop blocking each other)
     it has owners                           one lives: keep (and drop references to the dead);
                                             one is itself being deleted in the foreground: delete (in the
                                             foreground if it has dependents); all are gone: delete
@@ -169,8 +169,27 @@ def _foreground(views: Views, plan: Plan, found: Found) -> None:
         _judge(views, plan, dependent)
     if not blocking:
         plan.writes.append(_finalized(found, _FOREGROUND))
+    elif _in_circle(views, found.row.uid):
+        # Each waits for the next: this one stops blocking its owners, so that the first of them may go.
+        plan.writes.append(_unblocking(found))
     else:
         plan.report.append(f"{len(blocking)} dependents block")
+
+
+def _in_circle(views: Views, uid: str) -> bool:
+    """Whether what blocks this object (all of it being deleted in the foreground) is, at last, blocked by it."""
+    seen, pending = {uid}, [uid]
+    while pending:
+        owner = pending.pop()
+        for _, row in _dependents(views, owner):
+            if not _blocks(row, owner):
+                continue
+            if row.uid == uid:
+                return True
+            if row.uid not in seen and row.deleted is not None and _FOREGROUND in (row.finalizers or []):
+                seen.add(row.uid)
+                pending.append(row.uid)
+    return False
 
 
 def _orphan(views: Views, plan: Plan, found: Found) -> None:
@@ -185,6 +204,15 @@ def _without(found: Found, uids: list[str]) -> Write:
     resource, row = found
     kept = [owner for owner in row.owners or [] if owner.get("uid") not in uids]
     body = {"metadata": {"ownerReferences": kept or None}}
+    return Write(
+        "patch", resource, row.namespace, row.name, body, uid=row.uid, revision=row.revision, missing_ok=True, group=1
+    )
+
+
+def _unblocking(found: Found) -> Write:
+    """Keep the owner references, but let no owner wait for this object."""
+    resource, row = found
+    body = {"metadata": {"ownerReferences": [owner | {"blockOwnerDeletion": False} for owner in row.owners or []]}}
     return Write(
         "patch", resource, row.namespace, row.name, body, uid=row.uid, revision=row.revision, missing_ok=True, group=1
     )

@@ -271,6 +271,28 @@ def test_the_garbage_collector_table() -> None:
         assert collected(catalog(**there), key) == expected, (there, key)
 
 
+def test_owners_in_a_circle_do_not_wait_for_each_other() -> None:
+    """a is deleted in the foreground; it is owned by c, c by b, b by a. Every order of looking ends with none left."""
+    ending = {"deletionTimestamp": "t", "finalizers": ["foregroundDeletion"]}
+
+    def circle(*ended: str) -> dict[str, Any]:
+        by = {"a": "c", "b": "a", "c": "b"}
+        refs = {name: [owner(on, "Pod", "v1", blockOwnerDeletion=True)] for name, on in by.items()}
+        return {"pods": [meta(n, ownerReferences=refs[n], **(ending if n in ended else {})) for n in by]}
+
+    assert collected(catalog(**circle("a")), "pods|n/a/a") == [("delete", "b", "Foreground")]
+    assert collected(catalog(**circle("a", "b")), "pods|n/b/b") == [("delete", "c", "Foreground")]
+    free = json.dumps({"metadata": {"ownerReferences": [owner("b", "Pod", "v1", blockOwnerDeletion=False)]}})
+    assert collected(catalog(**circle("a", "b", "c")), "pods|n/c/c") == [("patch", "c", free)]
+    line = {
+        "pods": [
+            meta("a", **ending),
+            meta("b", ownerReferences=[owner("a", "Pod", "v1", blockOwnerDeletion=True)], **ending),
+        ]
+    }
+    assert collected(catalog(**line), "pods|n/a/a") == [], "a line is no circle"
+
+
 def test_a_namespace_ends_when_all_in_it_has_ended() -> None:
     w = World(namespace.CONTROLLER)
     events = Resource("", "v1", "events", "Event")
