@@ -332,6 +332,7 @@ impl Driver {
             ("eventTime", text(&now.rfc3339_micros())),
             ("reportingComponent", text(NAME)),
             ("reportingInstance", text(NAME)),
+            ("source", map([("component", text(NAME))])),
         ]);
         self.write(Request {
             verb: Verb::Create,
@@ -367,7 +368,7 @@ impl Driver {
 
 fn binding(assignment: &Assignment) -> Binding {
     let Assignment { namespace, name, uid, node } = assignment.clone();
-    Binding { namespace, name, uid, node, annotations: BTreeMap::new() }
+    Binding { namespace, name, uid, resource_version: Str::default(), node, annotations: BTreeMap::new() }
 }
 
 fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
