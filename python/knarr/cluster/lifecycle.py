@@ -129,7 +129,9 @@ def supervise_detached(config: Config, writer: int) -> None:
 def await_ready(config: Config, say: Callable[[str], None], reader: int | None) -> None:
     """Wait for /readyz, the default ServiceAccount and the Ready node, saying each as it comes true.
 
-    reader: what a supervisor that cannot go on writes to before it ends; None where it was running before.
+    reader: where a supervisor that was just started says that all serve, or why they cannot; None where it was running
+    before. Roles that outlived another supervisor serve already, and their Node may say Ready: only the new supervisor
+    knows whether it takes them up.
     """
     from knarr.cluster.health import get, node_ready  # not in a process that stays: it loads HTTP and TLS
 
@@ -138,14 +140,17 @@ def await_ready(config: Config, say: Callable[[str], None], reader: int | None) 
         return bool(entry and entry.get("ready") and Process.from_json(entry))
 
     end = time.monotonic() + UP_SECONDS_MAX
+
+    def node() -> bool:
+        return reader is None and all(map(ready, ROLES)) and node_ready(config)
+
     waits: list[tuple[str, Callable[[], bool]]] = [
         (f"API server answers on {config.server_url}", lambda: ready("server") and get(config, "/readyz") == b"ok"),
         (
             "namespace default has its ServiceAccount",
             lambda: get(config, "/api/v1/namespaces/default/serviceaccounts/default") is not None,
         ),
-        # after a crash the Node object says Ready before there is an agent again
-        (f"node {config.node_name} is Ready", lambda: ready("agent") and node_ready(config)),
+        (f"node {config.node_name} is Ready", node),
     ]
     if reader is not None:
         os.set_blocking(reader, False)
@@ -160,8 +165,6 @@ def await_ready(config: Config, say: Callable[[str], None], reader: int | None) 
                 raise Refusal(f"not within {UP_SECONDS_MAX:.0f} s: {text}", f"see the logs in {config.paths.logs}")
             time.sleep(0.02)
         say(text)
-    if reader is not None:
-        os.close(reader)
 
 
 def hear(reader: int, config: Config) -> bool:
