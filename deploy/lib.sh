@@ -34,7 +34,7 @@ node_packages() {
 
 need_rust() {
     [ -d "$HOME/.cargo/bin" ] && PATH=$HOME/.cargo/bin:$PATH
-    command -v cargo >/dev/null 2>&1 || fail "Rust $RUST_MINIMUM or later is needed" "install rustup, then: rustup toolchain install stable"
+    command -v cargo >/dev/null 2>&1 || fail "Rust $RUST_MINIMUM or later is needed" "install rustup (https://rustup.rs), then: rustup toolchain install stable"
     have=$(rustc --version | cut -d' ' -f2)
     [ "$(printf '%s\n%s\n' "$RUST_MINIMUM" "$have" | sort -V | head -n1)" = "$RUST_MINIMUM" ] ||
         fail "Rust $RUST_MINIMUM or later is needed, this is $have" "rustup update stable"
