@@ -1,4 +1,5 @@
-"""Namespace: the end of one. Everything in it is deleted, then its finalizer `kubernetes` goes, and it is gone.
+"""Namespace: the end of one. Its pods are deleted; when they have ended, everything else in it; then its finalizer
+`kubernetes` goes, and it is gone.
 
 What remains is said in its conditions. What is in it is read from the catalog of all resources; the few kinds without
 a view (events) are deleted as collections before the end. Source: kubernetes
@@ -39,11 +40,18 @@ def reconcile(views: Views, key: str, now: datetime) -> Plan:
     remaining: list[tuple[str, list[Meta]]] = []
     content: list[Write] = []
     fresh = 0
+    pods_first = any(
+        resource.group_resource == "pods" and lens.in_namespace(found.name)
+        for resource, lens in views.catalog.entries.items()
+    )
     for resource, lens in views.catalog.entries.items():
         rows = lens.in_namespace(found.name) if resource.namespaced else []
         if not rows:
             continue
         remaining.append((resource.group_resource, rows))
+        if pods_first and resource.group_resource != "pods":
+            # What a pod uses (its Secrets, the policies that hold it) stays until it has ended.
+            continue
         waiting = [row for row in rows if row.deleted is None]
         fresh += len(waiting)
         if waiting:

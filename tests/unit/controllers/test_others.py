@@ -308,6 +308,11 @@ def test_a_namespace_ends_when_all_in_it_has_ended() -> None:
     plan = w.step("namespace", "/n")
     assert [(x.verb, x.resource.plural) for x in plan.writes] == [("patch", "namespaces"), ("deletecollection", "pods")]
     told = {c["type"]: (c["status"], c["message"]) for c in plan.writes[0].body["status"]["conditions"]}
+    both = {"pods": [meta("p", deletionTimestamp="t")], "configmaps": [meta("c")]}
+    for there, deleted in ((both, []), ({"configmaps": both["configmaps"]}, ["configmaps"])):
+        views.catalog = catalog(**there).catalog
+        writes = w.plan("namespace", "/n").writes
+        assert [x.resource.plural for x in writes if x.verb == "deletecollection"] == deleted, "pods end first"
     assert told["NamespaceContentRemaining"] == ("True", "Some resources are remaining: pods has 1 resource instances")
     assert told["NamespaceFinalizersRemaining"][1].endswith("finalizers remaining: f in 1 resource instances")
     views.catalog = Catalog(catalog().catalog.entries, [events], complete=False, failures=["a/v1: stale"])
