@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,11 +75,11 @@ class HostCluster(Cluster):
 @contextmanager
 def hosts(count: int) -> Iterator[list[tuple[str, str]]]:
     """`count` network namespaces as hosts on one bridge: (name, address) each."""
-    number = os.getpid() % 200
+    number = next(n for n in range(os.getpid() % 100, 200) if not Path(f"/run/netns/kn{n}-0").exists())
     bridge, net = f"br-kn{number}", f"10.213.{number}"
-    made = []
+    made: list[tuple[str, str]] = []
+    ip("link", "add", bridge, "type", "bridge")
     try:
-        ip("link", "add", bridge, "type", "bridge")
         ip("address", "add", f"{net}.1/24", "dev", bridge)
         ip("link", "set", bridge, "up")
         for i in range(count):
@@ -147,8 +148,7 @@ class Traces:
             found += [f"cgroup {base}/{name}" for name in folders if name in self.names]
         new = entries_now() - self.entries
         found += [f"file {name}" for name in sorted(new) if ours(name) or any(each in name for each in self.names)]
-        listening = Path("/proc/net/unix").read_text()
-        found += [f"socket {name}" for name in sorted(sockets_now() - self.sockets) if name not in listening]
+        found += [f"socket {name}" for name in sorted(sockets_now() - self.sockets) if not answers(name)]
         if self.cluster.data_dir.exists():
             found.append(f"data {self.cluster.data_dir}")
         return found
@@ -173,6 +173,18 @@ def entries_now() -> set[str]:
 
 def sockets_now() -> set[str]:
     return {str(path) for path in SHIM_SOCKETS.iterdir()} if SHIM_SOCKETS.is_dir() else set()
+
+
+def answers(path: str) -> bool:
+    """Whether somebody listens on a socket's file."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return True  # it went meanwhile
+        except OSError:
+            return False
+        return True
 
 
 def ours(path: str) -> bool:
