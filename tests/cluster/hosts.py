@@ -130,6 +130,8 @@ class Traces:
 
         tasks = self.cluster.tasks()
         self.names |= {*tasks, f"knarr-{short_id(str(self.cluster.data_dir.resolve()), self.cluster.node)}"}
+        if (folder := Path(self.cluster.socket).parent) == Path("/run", folder.name):
+            self.names.add(folder.name)
         inodes = {os.stat(f"/proc/{pid}/ns/net").st_ino for pid in tasks.values()}
         self.namespaces |= {path.name for path in Path("/run/netns").iterdir() if path.stat().st_ino in inodes}
         self.namespaces.discard(self.cluster.namespace)
@@ -147,7 +149,7 @@ class Traces:
         for base, folders, _ in os.walk(CGROUPS):
             found += [f"cgroup {base}/{name}" for name in folders if name in self.names]
         new = entries_now() - self.entries
-        found += [f"file {name}" for name in sorted(new) if ours(name) or any(each in name for each in self.names)]
+        found += [f"file {name}" for name in sorted(new) if any(each in name for each in self.names)]
         found += [f"socket {name}" for name in sorted(sockets_now() - self.sockets) if not answers(name)]
         if self.cluster.data_dir.exists():
             found.append(f"data {self.cluster.data_dir}")
@@ -185,10 +187,3 @@ def answers(path: str) -> bool:
         except OSError:
             return False
         return True
-
-
-def ours(path: str) -> bool:
-    """Made by a knarr or a runtime; libcni's results are of some cluster's sandboxes, looked for by their names."""
-    return not path.startswith("/var/lib/cni/results/") and Path(path).name.startswith(
-        ("knarr", "containerd-", "runc-", "ctr-")
-    )

@@ -185,6 +185,7 @@ def test_sigterm_to_the_supervisor_leaves_the_pods(two: tuple[HostCluster, HostC
 
 def test_down_ends_the_pods_and_up_brings_them_back(two: tuple[HostCluster, HostCluster, Traces]) -> None:
     one, other, _ = two
+    one.ok("create", "configmap", "kept", "--from-literal=a=b")
     elsewhere, before = other.tasks(), one.tasks()
     done = one.down()
     assert done.code == 0, done.err
@@ -194,7 +195,7 @@ def test_down_ends_the_pods_and_up_brings_them_back(two: tuple[HostCluster, Host
     done = one.up()
     assert done.code == 0, done.err
     assert not set(settled(one)) & set(before)
-    assert one.json("get", "configmap", "kept-1-server")["data"] == {"a": "b"}
+    assert one.json("get", "configmap", "kept")["data"] == {"a": "b"}
     assert page(one)
 
 
