@@ -23,7 +23,7 @@ OURS = """:CNI-aaaa - [0:0]
 """
 THEIRS = OURS.replace("knarr", "podman").replace("aaaa", "bbbb")
 MAPPED = """:CNI-DN-cccc - [0:0]
--A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"podman\\" id: \\"2\\"" -m multiport --dports 80 -j CNI-DN-cccc
+-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"podman\\"" -m multiport --dports 80 -j CNI-DN-cccc
 -A CNI-DN-cccc -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.9.0.2:80
 """
 
