@@ -11,6 +11,7 @@ use knarr_store::{KeySpace, StoreError};
 use knarr_value::stored;
 use tokio::sync::watch;
 
+use crate::escalation::EscalationGuard;
 use crate::audit::Audit;
 use crate::authn::token::{Signer, Tokens};
 use crate::body::WatchFigures;
@@ -114,6 +115,7 @@ impl Gateway {
         };
         let authorizer = Arc::new(Authorizer::new(Box::new(pod_node)));
         AuthzFeed::start(machinery.store(), authorizer.clone()).map_err(SetupError::Store)?;
+        machinery.set_guard(Arc::new(EscalationGuard(authorizer.clone())));
         let mut keys = vec![config.signer.public_key()];
         keys.extend(config.older_keys);
         let audit = match config.audit_log {

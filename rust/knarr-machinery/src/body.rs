@@ -163,26 +163,28 @@ pub(crate) fn strictness(
     }
 }
 
+/// How JSON that does not parse is refused; YAML is so by its own parser's words.
+const NO_KIND: &str = "couldn't get version/kind; json parse error: ";
+
 /// Reads JSON or YAML. Errors: 400 as the handlers word bytes that have no apiVersion and kind.
 pub(crate) fn parse_text(body: &[u8], encoding: Encoding, kind: &str) -> Result<Parsed, Status> {
     let unrecognized = |why: String| {
         Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; {why} ({})",
+            "the object provided is unrecognized (must be of type {kind}): {why} ({})",
             summary(body)
         ))
     };
     let parsed = match encoding {
         Encoding::Yaml => {
-            let mut documents = knarr_value::yaml::parse_all(body)
-                .map_err(|error| unrecognized(format!("json parse error: {error}")))?;
+            let mut documents = knarr_value::yaml::parse_all(body).map_err(|error| unrecognized(error.to_string()))?;
             if documents.is_empty() { Parsed::default() } else { documents.swap_remove(0) }
         }
-        _ => knarr_value::json::parse(body).map_err(|error| unrecognized(format!("json parse error: {error}")))?,
+        _ => knarr_value::json::parse(body).map_err(|error| unrecognized(format!("{NO_KIND}{error}")))?,
     };
     match parsed.value {
         Value::Map(_) | Value::Null => Ok(parsed),
         ref other => Err(unrecognized(format!(
-            "json parse error: json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \
+            "{NO_KIND}json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \
              \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
             other.type_name()
         ))),

@@ -25,6 +25,9 @@ pub(crate) async fn create(machinery: &Machinery, request: &Request) -> Result<R
     let object = body::decode(machinery, entry, &request.body, &request.content_type, options.validation)?;
     let (mut value, mut warnings) = (object.value, object.warnings);
     entry.compiled.default(&mut value);
+    if meta::text(&value, "resourceVersion").parse::<u64>().is_ok_and(|revision| revision != 0) {
+        return Err(Status::plain_internal("resourceVersion should not be set on objects to be created"));
+    }
     meta::wipe_system_fields(&mut value);
     meta::ensure_namespace(entry, &request.namespace, &mut value)?;
     warnings.extend(meta::dedup_owners(&mut value));
@@ -154,6 +157,7 @@ async fn validate(
     if !errors.is_empty() {
         return Err(invalid(&request.kind, meta::name(value), &errors));
     }
+    machinery.guard(request, value, None)?;
     warnings.extend(compiled.warnings(value, None));
     Ok(())
 }

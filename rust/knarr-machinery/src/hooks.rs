@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use knarr_base::{BoxFuture, User};
-use knarr_schema::{FieldError, HookSteps};
+use knarr_schema::{CompiledKind, FieldError, HookSteps};
 use knarr_value::{Str, Value};
 
 use crate::registry::KindEntry;
@@ -38,6 +38,12 @@ pub struct HookAnswer {
 /// Whoever runs hooks. Answers come in the order of the batch; a failure of one call is the failure of that one only.
 pub trait Hooks: Send + Sync {
     fn call(&self, batch: Vec<HookCall>) -> BoxFuture<Vec<Result<HookAnswer, Status>>>;
+}
+
+/// Who refuses a write whose form is right and whose verb is allowed, for what it would grant: asked last, about the object as it
+/// would be stored. It decides from what it holds, at once.
+pub trait Guard: Send + Sync {
+    fn may_write(&self, user: &User, kind: &CompiledKind, new: &Value, old: Option<&Value>) -> Result<(), Status>;
 }
 
 /// No hooks at all: a kind that declares one cannot be served with it.

@@ -28,8 +28,8 @@ mod patch;
 mod proto;
 pub mod registry;
 pub mod request;
-pub mod status;
 mod scale;
+pub mod status;
 mod subresource;
 mod table;
 mod token;
@@ -37,7 +37,7 @@ mod update;
 mod watch;
 
 pub use bind::Binding;
-pub use hooks::{HookAnswer, HookCall, Hooks, NoHooks};
+pub use hooks::{Guard, HookAnswer, HookCall, Hooks, NoHooks};
 pub use machinery::{Machinery, Parts, Settings};
 pub use registry::{KindEntry, Registry};
 pub use request::{Accept, Api, Encoding, FieldValidation, Form, Options, Preconditions, Request, Response, Verb};

@@ -257,12 +257,7 @@ async fn plan(machinery: &Machinery, request: &Request, selection: &Selection) -
     Ok(Plan { from, to, at, limit, only, continued })
 }
 
-fn collect(
-    machinery: &Machinery,
-    entry: &KindEntry,
-    selection: &Selection,
-    plan: &Plan,
-) -> Result<Listed, Status> {
+fn collect(machinery: &Machinery, entry: &KindEntry, selection: &Selection, plan: &Plan) -> Result<Listed, Status> {
     let mut records = Vec::new();
     let meta = read(machinery, entry, selection, plan, &mut |key, record| {
         records.push((key.clone(), Arc::clone(record)));

@@ -1,7 +1,7 @@
 //! [`Machinery`]: what answers requests about objects. This file holds it together; each verb is a file of its own.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use knarr_base::{BoxFuture, Clock, Revision, Rng};
@@ -12,7 +12,7 @@ use knarr_value::{Str, Value};
 use knarr_watch::Hub;
 use parking_lot::Mutex;
 
-use crate::hooks::Hooks;
+use crate::hooks::{Guard, Hooks};
 use crate::registry::{KindEntry, Registry};
 use crate::request::{Api, Request, Response, Verb};
 use crate::status::Status;
@@ -54,6 +54,7 @@ pub struct Machinery {
     pub(crate) hooks: Arc<dyn Hooks>,
     pub(crate) types: Arc<TypeTable>,
     pub(crate) settings: Settings,
+    guard: OnceLock<Arc<dyn Guard>>,
     rng: Mutex<Box<dyn Rng>>,
     registry: ArcSwap<Registry>,
     pub(crate) notes: Mutex<crate::expiry::Notes>,
@@ -71,6 +72,7 @@ impl Machinery {
             hooks: parts.hooks,
             types: parts.types,
             settings: parts.settings,
+            guard: OnceLock::new(),
             rng: Mutex::new(parts.rng),
             registry: ArcSwap::from_pointee(Registry::default()),
             notes: Mutex::default(),
@@ -84,18 +86,27 @@ impl Machinery {
         let _adding = self.adding.lock();
         let prefix = KindEntry::prefix_of(&compiled);
         // What watchers of many are told apart by; the rest of the selectable fields is compared, not looked up.
-        let indexed: Vec<Str> =
-            compiled
-                .selectable_names()
-                .filter(|name| !name.starts_with("metadata."))
-                .map(|name| KindEntry::selector_to_stored(&compiled, name))
-                .collect();
+        let indexed: Vec<Str> = compiled
+            .selectable_names()
+            .filter(|name| !name.starts_with("metadata."))
+            .map(|name| KindEntry::selector_to_stored(&compiled, name))
+            .collect();
         let indexed: Vec<&str> = indexed.iter().map(Str::as_str).collect();
         let resource = self.hub.register(prefix.clone(), &indexed);
         let current = self.registry.load();
         let entry = Arc::new(KindEntry::new(compiled, resource, prefix, current.generation()));
         self.registry.store(Arc::new(current.with(Arc::clone(&entry))));
         entry
+    }
+
+    /// Sets who is asked last about every write. Only the first is taken; before it, and without one, nothing is refused.
+    pub fn set_guard(&self, guard: Arc<dyn Guard>) {
+        self.guard.get_or_init(|| guard);
+    }
+
+    /// What the guard says of a write, which is validated.
+    pub(crate) fn guard(&self, request: &Request, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+        self.guard.get().map_or(Ok(()), |guard| guard.may_write(&request.user, &request.kind.compiled, new, old))
     }
 
     /// The kinds served now.

@@ -194,7 +194,8 @@ impl Patch {
         let now = machinery.clock.wall();
         let merged = self.apply(&compiled.types, compiled.type_id, live, &manager, force, now)?;
         if let Patch::Apply { strict, .. } = self
-            && !strict.is_empty() {
+            && !strict.is_empty()
+        {
             let text = format!("error converting YAML to JSON: {}", strict.join(", "));
             match options.validation {
                 FieldValidation::Strict => {

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use knarr_base::Clock;
 use knarr_schema::doc::ScaleDoc;
-use knarr_schema::ownership::Manager;
+use knarr_schema::ownership::{self, Manager};
+use knarr_value::types::TypeTable;
 use knarr_value::{LabelSelector, Map, Str, TypeId, Value, value};
 
 use crate::answer;
@@ -60,7 +62,8 @@ fn answer_scale(
     warnings: Vec<String>,
 ) -> Result<Response, Status> {
     if request.accept.encoding == Encoding::Protobuf {
-        let message = knarr_value::protobuf::encode(&machinery.types, type_id(machinery)?, scale).map_err(Status::internal)?;
+        let message =
+            knarr_value::protobuf::encode(&machinery.types, type_id(machinery)?, scale).map_err(Status::internal)?;
         let body = knarr_value::protobuf::wrap(SCALE_VERSION, "Scale", &message);
         return Ok(answer::whole(code, answer::PROTOBUF, body, warnings));
     }
@@ -79,17 +82,11 @@ pub(crate) async fn get(machinery: &Machinery, request: &Request, scale: &ScaleD
 
 pub(crate) async fn update(machinery: &Machinery, request: &Request, scale: &ScaleDoc) -> Result<Response, Status> {
     let options = body::write_options(Verb::Update, &request.options, false)?;
-    let body = body::decode_typed(
-        machinery,
-        SCALE,
-        "Scale",
-        &request.body,
-        &request.content_type,
-    )?;
+    let body = body::decode_typed(machinery, SCALE, "Scale", &request.body, &request.content_type)?;
     meta::check_name(&body, &request.name)?;
-    let paths = scale.clone();
-    let change = move |old: &Value| scaled(&paths, old, &body);
-    write(machinery, request, scale, Source::Change(Box::new(change)), options).await
+    let tracked = Tracked::new(machinery, request, scale)?;
+    let change = move |old: &Value| tracked.scaled(old, |_| Ok(body.clone()));
+    write(machinery, request, scale, Source::Applied(Box::new(change)), options).await
 }
 
 pub(crate) async fn patch(machinery: &Machinery, request: &Request, scale: &ScaleDoc) -> Result<Response, Status> {
@@ -111,12 +108,54 @@ pub(crate) async fn patch(machinery: &Machinery, request: &Request, scale: &Scal
         };
         return write(machinery, request, scale, Source::Applied(Box::new(change)), options).await;
     }
+    let tracked = Tracked::new(machinery, request, scale)?;
     let change = move |old: &Value| {
-        let strategic = |doc, patch| knarr_schema::patch::strategic(&types, id, doc, patch);
-        let (patched, _) = patch.difference(&scale_of(&paths, old), strategic)?;
-        scaled(&paths, old, &patched)
+        tracked.scaled(old, |live| {
+            let strategic = |doc, patch| knarr_schema::patch::strategic(&types, id, doc, patch);
+            Ok(patch.difference(live, strategic)?.0)
+        })
     };
-    write(machinery, request, scale, Source::Change(Box::new(change)), options).await
+    write(machinery, request, scale, Source::Applied(Box::new(change)), options).await
+}
+
+/// A write of the Scale that is no apply, with the owners it leaves. Replicas that nobody owned stay so: as with any object that came
+/// to be without managedFields, its first owner is one who applies (SkipNonAppliedManager).
+struct Tracked {
+    types: Arc<TypeTable>,
+    id: TypeId,
+    paths: ScaleDoc,
+    manager: Manager,
+    api_version: Str,
+    clock: Arc<dyn Clock>,
+}
+
+impl Tracked {
+    fn new(machinery: &Machinery, request: &Request, paths: &ScaleDoc) -> Result<Self, Status> {
+        Ok(Self {
+            types: Arc::clone(&machinery.types),
+            id: type_id(machinery)?,
+            paths: paths.clone(),
+            manager: Manager::new(request.options.manager(), "scale", SCALE_VERSION),
+            api_version: request.kind.api_version.as_str().into(),
+            clock: Arc::clone(&machinery.clock),
+        })
+    }
+
+    /// The object with the replicas of the Scale that `change` makes of its present one.
+    fn scaled(&self, old: &Value, change: impl Fn(&Value) -> Result<Value, Status>) -> Result<Value, Status> {
+        let mut live = scale_of(&self.paths, old);
+        owned_by_scale(&self.paths, old, &mut live);
+        let wanted = change(&live)?;
+        let mut new = scaled(&self.paths, old, &wanted)?;
+        if live.path(&["metadata", "managedFields"]).is_some() {
+            let mut after = live.clone();
+            after.set_path(&["spec"], wanted.get("spec").cloned().unwrap_or_default());
+            let now = self.clock.wall();
+            let after = ownership::update(&self.types, self.id, Some(&live), after, &self.manager, now);
+            owned_by_parent(&self.paths, &self.api_version, &after, &mut new);
+        }
+        Ok(new)
+    }
 }
 
 /// The object with the replicas (and the precondition) of a Scale.

@@ -30,9 +30,7 @@ pub(crate) enum Source {
     /// The body of an update: decoded and defaulted.
     Body(Value),
     Patch(Patch),
-    /// A subresource that is a view (scale, finalize): the change it makes to the object. The function may refuse.
-    Change(Change),
-    /// The same of an apply: it says itself who owns what.
+    /// A subresource that is a view (scale): the change it makes to the object, and to who owns what. The function may refuse.
     Applied(Change),
 }
 
@@ -166,7 +164,6 @@ async fn attempt(
         Source::Body(value) => (value.clone(), false),
         Source::Patch(patch) if patch.is_apply() => (patch.applied(machinery, request, &old, options, warnings)?, true),
         Source::Patch(patch) => (patch.patched(request, &old, options, warnings)?, false),
-        Source::Change(change) => (change(&old)?, false),
         Source::Applied(change) => (change(&old)?, true),
     };
     if matches!(source, Source::Patch(_)) {
@@ -317,6 +314,7 @@ async fn validate(
     if !errors.is_empty() {
         return Err(invalid(&request.kind, &request.name, &errors));
     }
+    machinery.guard(request, new, Some(old))?;
     if main {
         warnings.extend(compiled.warnings(new, Some(old)));
     }

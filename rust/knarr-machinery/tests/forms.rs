@@ -60,7 +60,9 @@ fn events_are_selected_by_the_names_of_either_form() {
     world.ok("POST events", &OLD.replace("e2", "e4").replace("\"q\"", "\"other\""));
     let seen: Vec<String> = frames(&mut watcher)
         .iter()
-        .map(|frame| format!("{} {}", frame.str_at(&["object", "apiVersion"]), frame.str_at(&["object", "metadata", "name"])))
+        .map(|frame| {
+            format!("{} {}", frame.str_at(&["object", "apiVersion"]), frame.str_at(&["object", "metadata", "name"]))
+        })
         .collect();
     assert_eq!(seen, ["events.k8s.io/v1 e2", "events.k8s.io/v1 e3"]);
     let mut request = world.request("GET events.events.k8s.io/e2", "", "");
@@ -87,8 +89,7 @@ fn watcher(response: Response) -> Watcher {
 fn a_watch_of_tables_defines_its_columns_once() {
     let world = World::new();
     world.ok("POST configmaps", r#"{"metadata":{"name":"a"}}"#);
-    let mut watch =
-        watcher(accepting(&world, "GET configmaps?watch=1", Encoding::Json, Form::Table { version: "v1" }));
+    let mut watch = watcher(accepting(&world, "GET configmaps?watch=1", Encoding::Json, Form::Table { version: "v1" }));
     world.ok("PATCH configmaps/a", r#"{"data":{"k":"v"}}"#);
     world.ok("DELETE configmaps/a", "");
     let seen = frames(&mut watch);
@@ -152,11 +153,16 @@ fn a_watch_in_protobuf_carries_enveloped_objects() {
 fn a_list_in_protobuf_is_the_list_in_json() {
     let world = World::new();
     for n in 0..300 {
-        let body = format!(r#"{{"metadata":{{"name":"p{n}","labels":{{"even":"{}"}}}},"spec":{{"containers":[{{"name":"c","image":"i"}}]}}}}"#, n % 2);
+        let body = format!(
+            r#"{{"metadata":{{"name":"p{n}","labels":{{"even":"{}"}}}},"spec":{{"containers":[{{"name":"c","image":"i"}}]}}}}"#,
+            n % 2
+        );
         world.ok("POST pods", &body);
     }
     let id = world.types.id("io.k8s.api.core.v1.PodList").expect("a type");
-    for line in ["GET pods", "GET pods?limit=7", "GET pods?labelSelector=even%3D1", "GET pods?limit=7&labelSelector=even%3D1"] {
+    for line in
+        ["GET pods", "GET pods?limit=7", "GET pods?labelSelector=even%3D1", "GET pods?limit=7&labelSelector=even%3D1"]
+    {
         let whole = world.ok(line, "");
         let body = accepting(&world, line, Encoding::Protobuf, Form::Object).body();
         let unknown = protobuf::unwrap(&body).expect("an envelope");
@@ -164,7 +170,10 @@ fn a_list_in_protobuf_is_the_list_in_json() {
         let list = protobuf::decode(&world.types, id, &unknown.raw).expect("a PodList");
         let names = |list: &Value| {
             let items = list.get("items").and_then(Value::as_list).expect("items");
-            items.iter().map(|pod| pod.path(&["metadata"]).map(ToString::to_string).unwrap_or_default()).collect::<Vec<_>>()
+            items
+                .iter()
+                .map(|pod| pod.path(&["metadata"]).map(ToString::to_string).unwrap_or_default())
+                .collect::<Vec<_>>()
         };
         assert_eq!(names(&list).len(), names(&whole).len(), "{line}");
         assert_eq!(

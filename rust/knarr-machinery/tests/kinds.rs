@@ -174,6 +174,37 @@ fn services_are_given_addresses_and_ports_and_give_them_back() {
 }
 
 #[test]
+fn node_ports_change_hands_within_a_service() {
+    let world = World::new();
+    let service = |name: &str, first: &str, second: &str| {
+        r#"{"metadata":{"name":"NAME"},"spec":{"type":"NodePort","ports":[{"name":"a","port":80,FIRST},{"name":"b","port":81,SECOND}]}}"#
+            .replace("NAME", name)
+            .replace("FIRST", first)
+            .replace("SECOND", second)
+    };
+    let ports = |service: &Value| -> Vec<i64> {
+        let ports = service.path(&["spec", "ports"]).and_then(Value::as_list).expect("ports");
+        ports.iter().filter_map(|port| port.get("nodePort").and_then(Value::as_i64)).collect()
+    };
+    world.ok("POST services", &service("s", r#""nodePort":30100"#, r#""nodePort":30101"#));
+    let swapped = world.ok("PUT services/s", &service("s", r#""nodePort":30101"#, r#""nodePort":30100"#));
+    assert_eq!(ports(&swapped), [30101, 30100]);
+    for port in [30100, 30101] {
+        let said = world.fails("POST services", &service("t", &format!(r#""nodePort":{port}"#), r#""nodePort":30102"#));
+        assert!(said.contains("provided port is already allocated"), "{said}");
+    }
+    // One moves to a free port and the other takes its place.
+    let moved = world.ok("PUT services/s", &service("s", r#""nodePort":30102"#, r#""nodePort":30101"#));
+    assert_eq!(ports(&moved), [30102, 30101]);
+    world.ok("POST services", &service("t", r#""nodePort":30100"#, r#""nodePort":30103"#));
+    world.ok("DELETE services/s", "");
+    world.ok("POST services", &service("u", r#""nodePort":30101"#, r#""nodePort":30102"#));
+    // TCP and UDP of one Service share a number.
+    let both = service("v", r#""nodePort":30200,"protocol":"TCP""#, r#""nodePort":30200,"protocol":"UDP""#);
+    assert_eq!(ports(&world.ok("POST services", &both)), [30200, 30200]);
+}
+
+#[test]
 fn scale_is_another_form_of_the_object() {
     let world = World::new();
     let body = r#"{"metadata":{"name":"d"},"spec":{"replicas":2,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}"#;

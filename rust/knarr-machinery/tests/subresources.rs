@@ -19,8 +19,7 @@ fn a_binding_leaves_its_annotations_and_the_condition() {
     let refused = r#"{"status":{"conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable","lastTransitionTime":"2020-01-01T00:00:00Z"}],"nominatedNodeName":"zz"}}"#;
     world.ok("PATCH pods/p/status", refused);
     let owners = world.ok("GET pods/p", "").path(&["metadata", "managedFields"]).cloned();
-    let binding =
-        r#"{"metadata":{"name":"p","labels":{"app":"y"},"annotations":{"a":"2"}},"target":{"kind":"Node","name":"n1"}}"#;
+    let binding = r#"{"metadata":{"name":"p","labels":{"app":"y"},"annotations":{"a":"2"}},"target":{"kind":"Node","name":"n1"}}"#;
     let made = world.ok("POST bindings", binding);
     assert_eq!((made.str_at(&["kind"]), made.str_at(&["status"])), ("Status", "Success"));
     let bound = world.ok("GET pods/p", "");
@@ -35,7 +34,8 @@ fn a_binding_leaves_its_annotations_and_the_condition() {
         r#"[{"type":"PodScheduled","status":"True","lastProbeTime":null,"lastTransitionTime":"2026-11-23T20:00:00Z"}]"#
     );
     let order = |value: &Value, of: &str, fields: [&str; 3]| {
-        let keys: Vec<String> = value.path(&[of]).and_then(Value::as_map).expect(of).keys().map(ToString::to_string).collect();
+        let keys: Vec<String> =
+            value.path(&[of]).and_then(Value::as_map).expect(of).keys().map(ToString::to_string).collect();
         let at: Vec<_> = fields.iter().map(|field| keys.iter().position(|key| key == field)).collect();
         assert!(at.iter().all(Option::is_some) && at.is_sorted(), "{of}: {keys:?}");
     };
@@ -101,10 +101,15 @@ fn an_apply_of_a_scale_owns_the_replicas() {
     assert_eq!(scale.path(&["metadata", "managedFields"]), None);
     assert_eq!(
         owners(),
-        [r#"{"manager":"m","operation":"Apply","apiVersion":"apps/v1","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:replicas":{}}},"subresource":"scale"}"#]
+        [
+            r#"{"manager":"m","operation":"Apply","apiVersion":"apps/v1","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:replicas":{}}},"subresource":"scale"}"#
+        ]
     );
     let object = world.ok("GET deployments.apps/d", "");
-    assert_eq!((replicas(&object), object.path(&["metadata", "generation"]).and_then(Value::as_i64)), (Some(3), Some(2)));
+    assert_eq!(
+        (replicas(&object), object.path(&["metadata", "generation"]).and_then(Value::as_i64)),
+        (Some(3), Some(2))
+    );
     let before = object.str_at(&["metadata", "resourceVersion"]).to_owned();
     let (_, again) = apply("fieldManager=m", r#"{"replicas":3}"#);
     assert_eq!(again.str_at(&["metadata", "resourceVersion"]), before, "nothing new was said");

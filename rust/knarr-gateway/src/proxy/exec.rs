@@ -31,6 +31,8 @@ use crate::upgrade::{self, Socket};
 
 /// Bytes read from the kubelet at once.
 const READ_BYTES: usize = 64 << 10;
+/// Bytes kept of a kubelet's Status: an exit code or one sentence.
+const VERDICT_BYTES_MAX: usize = 16 << 10;
 
 pub async fn answer(gateway: &Gateway, target: Target<'_>, client: Option<OnUpgrade>) -> Result<Reply, Status> {
     let verb = target.info.subresource.as_ref();
@@ -172,6 +174,8 @@ async fn carry(socket: Socket, backend: Upgraded, protocol: Protocol, streams: S
     };
     let downwards = async {
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        // The kubelet always speaks v4: for a client that does not, its Status is gathered and said in plain words.
+        let mut verdict = BytesMut::new();
         // Done when the kubelet has closed every stream that it writes to.
         let mut writing: Vec<u8> = opened
             .0
@@ -198,6 +202,10 @@ async fn carry(socket: Socket, backend: Upgraded, protocol: Protocol, streams: S
                 match event {
                     Event::Data { stream, data } => {
                         let Some(channel) = opened.channel(stream) else { continue };
+                        if channel == channel::ERROR && !protocol.has_status() {
+                            verdict.extend_from_slice(&data[..data.len().min(VERDICT_BYTES_MAX - verdict.len())]);
+                            continue;
+                        }
                         if to_client.send(message(protocol.encode(channel, &data))).await.is_err() {
                             break 'read;
                         }
@@ -210,12 +218,27 @@ async fn carry(socket: Socket, backend: Upgraded, protocol: Protocol, streams: S
             }
         }
         // The client may be gone already.
+        if let Some(words) = plain_words(&verdict) {
+            let _ = to_client.send(message(protocol.encode(channel::ERROR, words.as_bytes()))).await;
+        }
         let _ = to_client.send(upgrade::goodbye()).await;
     };
     tokio::select! {
         () = upwards => {}
         () = downwards => {}
     }
+}
+
+/// What protocols before v4 say on the error channel for a Status: nothing for a success, else its words. What is no Status is
+/// passed on as it is.
+fn plain_words(status: &[u8]) -> Option<String> {
+    if status.is_empty() {
+        return None;
+    }
+    let Ok(parsed) = knarr_value::json::parse(status) else {
+        return Some(String::from_utf8_lossy(status).into_owned());
+    };
+    (parsed.value.str_at(&["status"]) != "Success").then(|| parsed.value.str_at(&["message"]).to_owned())
 }
 
 /// Hands a client's message to the session.
@@ -238,6 +261,15 @@ fn feed(session: &Mutex<Session>, opened: &Opened, input: Option<Input>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_protocols_hear_of_failures_only() {
+        assert_eq!(plain_words(b""), None);
+        assert_eq!(plain_words(knarr_stream::remotecommand::exit_status(0).as_bytes()), None);
+        let failed = plain_words(knarr_stream::remotecommand::exit_status(7).as_bytes());
+        assert_eq!(failed.as_deref(), Some("command terminated with non-zero exit code: exit status 7"));
+        assert_eq!(plain_words(b"no JSON").as_deref(), Some("no JSON"));
+    }
 
     #[test]
     fn the_kubelets_query_has_its_own_names() {
