@@ -41,6 +41,12 @@ def status_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, An
     return patch
 
 
+def revision(pod: Mapping[str, Any]) -> int:
+    """Of the object, for telling which of two is newer; 0 where it has none."""
+    text = (pod.get("metadata") or {}).get("resourceVersion") or ""
+    return int(text) if text.isdecimal() else 0
+
+
 def _keyed(key: str, before: Any, after: Any) -> list[dict[str, Any]]:
     had = {entry[key]: entry for entry in before}
     entries = []
@@ -54,11 +60,31 @@ def _keyed(key: str, before: Any, after: Any) -> list[dict[str, Any]]:
     return [*entries, *({key: gone, "$patch": "delete"} for gone in had)]
 
 
+def essence(status: Mapping[str, Any]) -> dict[str, Any]:
+    """What others must not change for good, and the server keeps letter for letter: phase, address, the conditions'
+    answers, which container is which and whether it is ready."""
+    conditions = {c["type"]: c.get("status") for c in status.get("conditions") or () if c["type"] in OWNED}
+    lists = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    containers = [
+        (
+            c.get("name"),
+            c.get("containerID") or "",
+            c.get("ready"),
+            c.get("restartCount"),
+            *sorted(c.get("state") or {}),
+        )
+        for name in lists
+        for c in status.get(name) or ()
+    ]
+    return {"phase": status.get("phase"), "ip": status.get("podIP") or "", "is": conditions, "containers": containers}
+
+
 class Reporter:
     """Of one pod. What is compared is what was sent, never what the server made of it: its form may differ from ours
-    for good (a quantity, a null), and each answer would be answered.
+    for good (a quantity, a null), and each answer would be answered. What others wrote is seen by its `essence`.
 
-    `offer` a status; `run` sends; `flushed` waits until the last one offered is there (or moot)."""
+    `offer` a status; `seen` tells of the object in the API (a controller marks pods of a node it does not hear from:
+    that is taken back); `run` sends; `flushed` waits until the last one offered is there (or moot)."""
 
     def __init__(self, client: Client, pod: Mapping[str, Any]) -> None:
         metadata = pod["metadata"]
@@ -70,6 +96,23 @@ class Reporter:
         self._idle = asyncio.Event()
         self._idle.set()
         self._moot = False
+        self._revision = 0
+        self._look_again = False
+
+    def seen(self, pod: Mapping[str, Any]) -> None:
+        """The object as it is in the API now, or was a moment ago."""
+        if not self._idle.is_set():
+            self._look_again = True
+        elif revision(pod) > self._revision:
+            self._compare(pod)
+
+    def _compare(self, pod: Mapping[str, Any]) -> None:
+        there = pod.get("status") or {}
+        if there.get("phase") in ("Succeeded", "Failed") or essence(there) == essence(self._sent):
+            # A pod that has ended does not come back, whoever said so.
+            return
+        self._sent = there
+        self.offer(self._wanted)
 
     def offer(self, status: Mapping[str, Any]) -> None:
         self._wanted = status
@@ -87,8 +130,9 @@ class Reporter:
             wanted = self._wanted
             patch = status_patch(self._sent, wanted)
             if patch:
+                answer: Mapping[str, Any] = {}
                 try:
-                    await self._patch(patch)
+                    answer = await self._patch(patch)
                 except NotFound:
                     self._moot = True
                 except Conflict:
@@ -101,14 +145,18 @@ class Reporter:
                     continue
                 backoff.reset()
                 self._sent = wanted
+                self._revision = max(self._revision, revision(answer))
+                if self._look_again and answer:
+                    self._look_again = False
+                    self._compare(answer)
             if self._moot or not status_patch(self._sent, self._wanted):
                 self._idle.set()
             else:
                 self._latch.set()
 
-    async def _patch(self, patch: Mapping[str, Any]) -> None:
+    async def _patch(self, patch: Mapping[str, Any]) -> Mapping[str, Any]:
         body = {"metadata": {"uid": self._uid}, "status": patch}
-        await self._client.patch(PODS, self._name, body, self._namespace, type="strategic", subresource="status")
+        return await self._client.patch(PODS, self._name, body, self._namespace, type="strategic", subresource="status")
 
     async def delete(self) -> None:
         """The last word: the object goes, if it is still this one. Repeats until the server has answered."""

@@ -105,6 +105,7 @@ class PodWorker:
     def update(self, pod: dict[str, Any]) -> None:
         """Another revision of the object."""
         before, self.pod = self.pod, pod
+        self._reporter.seen(pod)
         others = [c for c in (pod.get("status") or {}).get("conditions") or () if c["type"] not in OWNED]
         ours = [c for c in self._status.get("conditions") or () if c["type"] in OWNED]
         self._status["conditions"] = [*ours, *others]
