@@ -11,11 +11,11 @@ use knarr_store::{KeySpace, StoreError};
 use knarr_value::stored;
 use tokio::sync::watch;
 
-use crate::escalation::EscalationGuard;
 use crate::audit::Audit;
 use crate::authn::token::{Signer, Tokens};
 use crate::body::WatchFigures;
 use crate::cold::ColdRoutes;
+use crate::escalation::EscalationGuard;
 use crate::feed::AuthzFeed;
 use crate::flow::{Flow, FlowLimits};
 use crate::health::Health;
