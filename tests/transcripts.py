@@ -44,7 +44,9 @@ MASKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=current: )\d+", "RV"),
         (rf"(?<=kube-api-access-){RANDOM}{{5}}\b", "RANDOM"),
         # Go prints the difference of two structs, with spaces that change from run to run on purpose
-        (r"(?<=previously negative\)\\n).*?(?=\"|\]\")", "DIFFERENCE"),
+        (r"(?<=previously negative\)\\n)(?:[^\"\\]|\\.)*", "DIFFERENCE"),
+        # a whole object inside a message: nothing promises the order of its fields
+        (r"(Invalid value: \\*\")\{\\+\"apiVersion.*?\}(\\*\": )", r"\1OBJECT\2"),
         # ages, as a column or in words
         (r"(?m)(?<=[ (])(\d+[dhms]){1,3}(?=$|[ )])", "AGE"),
         (r"(?<=\")\d+s(?=\")", "AGE"),
