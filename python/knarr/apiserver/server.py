@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from knarr import _core
 from knarr.admission import all_plugins
 from knarr.apiserver import bootstrap, routes
+from knarr.apiserver.figures import store_metrics
 from knarr.apiserver.http import Object, Request, Response, Route, User
 from knarr.apiserver.local import Local
 from knarr.errors import OpenError, StatusError
@@ -117,6 +118,10 @@ class ApiServer:
         if self.scheduler is not None:
             self.scheduler.stop()
         self.store.close()
+
+    def publish(self) -> None:
+        """Show the store's figures, as they are now, at /metrics. For whoever runs the server to call now and then."""
+        self.gateway.set_metrics("store", store_metrics(self.store.stats()))
 
     def set_documents(self, ca: bytes) -> None:
         """What strangers and token verifiers ask for: the version, the CA, the keys of tokens."""

@@ -14,6 +14,9 @@ from knarr.cluster.refusal import Refusal
 from knarr.cluster.supervisor import role_of
 from knarr.errors import OpenError
 
+# Between two looks at the store's figures: as often as Prometheus asks by default.
+FIGURES_SECONDS = 60
+
 
 def run(config: Config) -> None:
     """Serve until SIGTERM or SIGINT. Raises Refusal where the server cannot start."""
@@ -40,8 +43,9 @@ def run(config: Config) -> None:
         server.start(options)
         notify.ready()
         # a signal interrupts the wait; the handler runs between two of them
-        while not stop.wait(3600):
-            pass
+        server.publish()
+        while not stop.wait(FIGURES_SECONDS):
+            server.publish()
     except OpenError as error:
         raise Refusal(str(error), error.hint) from None
     finally:
