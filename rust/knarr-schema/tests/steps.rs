@@ -185,6 +185,35 @@ fn admission_refuses_in_the_words_of_kubernetes() {
 }
 
 #[test]
+fn a_new_node_takes_no_pods_until_it_is_ready() {
+    const TAINT: &str = r#"{"key":"node.kubernetes.io/not-ready","effect":"NoSchedule"}"#;
+    let create = Case {
+        kind: "v1/Node",
+        operation: Operation::Create,
+        subresource: "",
+        name: "",
+        user: "system:node:n1",
+        old: None,
+    };
+    let taints = |case: &Case<'_>, spec: serde_json::Value| {
+        let mut node = value(j!({"metadata": {"name": "n1"}, "spec": spec}));
+        admit(case, &mut node, &[]).unwrap();
+        node.path(&["spec", "taints"]).map(ToString::to_string).unwrap_or_default()
+    };
+    assert_eq!(taints(&create, j!({})), format!("[{TAINT}]"));
+    let other = j!({"taints": [{"key": "node.kubernetes.io/not-ready", "effect": "NoExecute"}]});
+    assert_eq!(
+        taints(&create, other),
+        format!(r#"[{{"key":"node.kubernetes.io/not-ready","effect":"NoExecute"}},{TAINT}]"#)
+    );
+    let there = j!({"taints": [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]});
+    assert_eq!(taints(&create, there), format!("[{TAINT}]"), "once");
+    let old = value(j!({"metadata": {"name": "n1"}, "spec": {}}));
+    let update = Case { operation: Operation::Update, name: "n1", old: Some(&old), ..create };
+    assert_eq!(taints(&update, j!({})), "", "its end is the node lifecycle's");
+}
+
+#[test]
 fn a_kubelet_stays_on_its_node() {
     let old = pod(j!({}));
     let status = |user| Case {
