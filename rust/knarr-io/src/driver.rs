@@ -244,7 +244,9 @@ impl Maintenance {
             self.shared.counters.audits.fetch_add(1, Ordering::Relaxed);
             if !sound {
                 self.shared.counters.audit_failures.fetch_add(1, Ordering::Relaxed);
-                eprintln!("knarr: store: the records of the key space {space} in memory are not those that were written");
+                eprintln!(
+                    "knarr: store: the records of the key space {space} in memory are not those that were written"
+                );
             }
         }
     }

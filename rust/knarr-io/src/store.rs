@@ -10,8 +10,8 @@ use std::time::Duration;
 use knarr_base::{BoxFuture, Clock, Disk, DiskError, DiskErrorKind, Revision, limits};
 use knarr_raft::Group;
 use knarr_store::{
-    Answer, Change, Command, KeySpace, Lease, Lessor, Page, Record, Sink, Store, StoreError, Txn, TxnOutcome, Usage, Visit,
-    encode_command, txn_outcome,
+    Answer, Change, Command, KeySpace, Lease, Lessor, Page, Record, Sink, Store, StoreError, Txn, TxnOutcome, Usage,
+    Visit, encode_command, txn_outcome,
 };
 use parking_lot::Mutex;
 use tokio::sync::oneshot;

@@ -18,5 +18,7 @@ pub use machine::{Answer, Answered, Lease, Lessor, Machine, txn_outcome};
 pub use memory::{MemoryStore, put};
 pub use snapshot::Pin;
 pub use space::Usage;
-pub use types::{Change, Cmp, Compare, KeySpace, Op, OpResult, Page, Record, Sink, Store, StoreError, Txn, TxnOutcome, Visit};
+pub use types::{
+    Change, Cmp, Compare, KeySpace, Op, OpResult, Page, Record, Sink, Store, StoreError, Txn, TxnOutcome, Visit,
+};
 pub use wire::Malformed;

@@ -140,14 +140,7 @@ impl Space {
     }
 
     /// Adds to `page` what a transaction's range finds, up to `limit` (0: none), and counts the rest.
-    pub fn scan(
-        &self,
-        from: &[u8],
-        to: Option<&[u8]>,
-        at: Revision,
-        limit: usize,
-        page: &mut Page,
-    ) {
+    pub fn scan(&self, from: &[u8], to: Option<&[u8]>, at: Revision, limit: usize, page: &mut Page) {
         self.visit(from, to, at, usize::MAX, &mut |key, record| {
             page.count += 1;
             if limit > 0 && page.records.len() >= limit {

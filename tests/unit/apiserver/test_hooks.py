@@ -73,7 +73,9 @@ def machinery(tmp_path: Path, recorder: Recorder) -> Iterator[_core.Machinery]:
     store.close()
 
 
-def send(machinery: _core.Machinery, verb: str, name: str = "", body: Object | None = None, **query: str) -> tuple[int, Object]:
+def send(
+    machinery: _core.Machinery, verb: str, name: str = "", body: Object | None = None, **query: str
+) -> tuple[int, Object]:
     kind = "application/merge-patch+json" if verb == "patch" else "application/json"
     code, _, answer = machinery.handle(
         ("ann", ["team"]),
