@@ -1,4 +1,4 @@
-"""TaintNodesByCondition: a new node takes no pods until it has been seen ready; controllers/node_lifecycle.py ends it."""
+"""TaintNodesByCondition: a new node takes no pods until it has been seen ready; the node lifecycle ends it."""
 
 from knarr.declare import Plugin
 
