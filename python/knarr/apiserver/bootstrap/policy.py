@@ -17,7 +17,7 @@ from typing import Any
 
 Object = dict[str, Any]
 GROUP = "rbac.authorization.k8s.io"
-AUTOUPDATE = f"{GROUP}/autoupdate"
+AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 
 
 def objects() -> list[Object]:

@@ -155,10 +155,12 @@ impl Prepare {
         };
         steps.iter().for_each(|step| step.run(new, Some(old)));
         let was = old.path(&["metadata", "generation"]).unwrap_or(&NULL).clone();
-        let changed = self.generation.iter().any(|path| {
-            let find = |value: &Value| path.iter().try_fold(value, |v, s| v.get(s)).unwrap_or(&NULL).clone();
-            !same(&find(new), &find(old))
-        });
+        // A status may bring annotations of its controller's; they are no new wish.
+        let changed = *subresource != Subresource::Status
+            && self.generation.iter().any(|path| {
+                let find = |value: &Value| path.iter().try_fold(value, |v, s| v.get(s)).unwrap_or(&NULL).clone();
+                !same(&find(new), &find(old))
+            });
         let now = if changed { Value::Int(was.as_i64().unwrap_or(0) + 1) } else { was };
         put(new, &["metadata".into(), "generation".into()], now);
         crate::decode::reorder(types, id, new);
