@@ -197,7 +197,6 @@ class Peer(Side):
             if not needed.exists():
                 raise Unavailable(f"no peer: {needed.name} is missing")
         self.port = free_port(self.address)
-        self.containerd: list[int] = []
 
     @property
     def pki(self) -> Path:
@@ -252,15 +251,13 @@ class Peer(Side):
         config = AgentConfig(kubeconfig=self.kubeconfig, node_name="bench", node_ip=self.address, data_dir=data_dir)
         runtime = Containerd(config)
         asyncio.run(runtime.start())
-        process = runtime.running()
-        if process is not None:
-            self.containerd = [process.pid]
         cni.write(runtime.cni_conf_dir, ("10.245.0.0/24",), "br-bench", data_dir / "ipam")
         load_images(data_dir, self.kubeconfig, "bench", self.address)
         return runtime.endpoint.removeprefix("unix://")
 
     def stop(self) -> None:
-        if self.containerd:
+        # also where the start broke off half-way
+        if (self.folder / "node").exists():
             subprocess.run(
                 [kubectl(), "delete", "pods", "--all", "--grace-period=0", "--force", "-n", "default"],
                 env=os.environ | {"KUBECONFIG": str(self.kubeconfig)},
@@ -270,7 +267,7 @@ class Peer(Side):
             )
             time.sleep(2)
         self.run("stop")
-        if self.containerd:
+        if (self.folder / "node").exists():
             from knarr.agent import remove_node
 
             remove_node(str(self.folder / "node"), None, "bench")
