@@ -271,6 +271,8 @@ class Peer(Side):
             from knarr.agent import remove_node
 
             remove_node(str(self.folder / "node"), None, "bench")
+        # a kubelet mounts its own folder onto itself
+        subprocess.run(["umount", self.folder / "kubelet"], capture_output=True, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def pids(self, names: Sequence[str]) -> list[int]:
