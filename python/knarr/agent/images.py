@@ -157,7 +157,7 @@ class Images:
             if task is None:
                 task = asyncio.create_task(self._try(reference, credentials(reference, secrets), sandbox))
                 self._pulls[reference] = task
-                task.add_done_callback(lambda _: self._pulls.pop(reference, None))
+                task.add_done_callback(lambda done: self._pulled(reference, done))
             # Shielded: another pod may wait for the same pull.
             used = await asyncio.shield(task)
         except RuntimeCallError as error:
@@ -172,6 +172,12 @@ class Images:
         text = f'Successfully pulled image "{asked}" in {took} ({took} including waiting). Image size: {size} bytes.'
         tell("Normal", "Pulled", text)
         return image.id if image is not None else used, image
+
+    def _pulled(self, reference: str, done: asyncio.Task[str]) -> None:
+        self._pulls.pop(reference, None)
+        if not done.cancelled():
+            # Looked at, though the pods that waited for it may be gone: their failure is nobody's news then.
+            done.exception()
 
     async def _try(self, reference: str, logins: Sequence[dict[str, str]], sandbox: SandboxSpec) -> str:
         last: RuntimeCallError | None = None
