@@ -135,6 +135,9 @@ mod tests {
         assert_eq!(accept(Some(table), Verb::List).expect("json is left"), Accept::default());
         let status = accept(Some("text/html"), Verb::List).expect_err("html is not spoken");
         assert_eq!(status.code, 406);
+        assert!(status.message.starts_with("406: Not Acceptable\n\nAvailable representations: "), "{}", status.message);
+        let unknown = "application/json;as=Table;g=meta.k8s.io;v=v7";
+        let status = accept(Some(unknown), Verb::Get).expect_err("no such version of a Table");
         assert_eq!(
             status.message,
             "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
