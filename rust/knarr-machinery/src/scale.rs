@@ -216,8 +216,8 @@ fn owned_by_parent(paths: &ScaleDoc, api_version: &str, scale: &Value, object: &
         ["manager", "operation", "subresource"].map(|field| Str::from(entry.str_at(&[field])))
     };
     let of_scale = scale.path(&["metadata", "managedFields"]).and_then(Value::as_list).unwrap_or_default();
-    let mut left: Vec<&Value> =
-        of_scale.iter().filter(|entry| entry.path(&["fieldsV1", "f:spec", "f:replicas"]).is_some()).collect();
+    // Who applied `spec: {}` is among them, owns the replicas still, and says zero.
+    let mut left: Vec<&Value> = of_scale.iter().collect();
     let mut entries = match object.remove_path(&["metadata", "managedFields"]) {
         Some(Value::List(entries)) => entries,
         _ => Vec::new(),
@@ -239,7 +239,8 @@ fn owned_by_parent(paths: &ScaleDoc, api_version: &str, scale: &Value, object: &
         }
         entry.get("fieldsV1").is_some_and(|fields| !fields.is_empty())
     });
-    for entry in left {
+    let has_replicas = |entry: &&Value| entry.path(&["fieldsV1", "f:spec", "f:replicas"]).is_some();
+    for entry in left.into_iter().filter(has_replicas) {
         let mut entry = entry.clone();
         let mut owned = Value::Map(Map::new());
         owned.set_path(&at[1..], Value::Map(Map::new()));

@@ -116,6 +116,7 @@ fn an_apply_of_a_scale_owns_the_replicas() {
     let (code, emptied) = apply("fieldManager=m", "{}");
     assert_eq!((code, replicas(&emptied)), (200, None), "{emptied}");
     assert_eq!(replicas(&world.ok("GET deployments.apps/d", "")), Some(0));
+    assert!(owners().len() == 1 && owners()[0].contains(r#""manager":"m""#), "an empty spec owns its replicas");
     world.ok("PATCH deployments.apps/d/scale?fieldManager=u", r#"{"spec":{"replicas":5}}"#);
     assert_eq!(
         apply("fieldManager=m2", r#"{"replicas":3}"#).1.str_at(&["message"]),
