@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -101,6 +102,19 @@ class Containerd:
         self._process = None
         for path in (self._pid_file, self.socket, Path(f"{self.socket}.ttrpc")):
             path.unlink(missing_ok=True)
+
+    def end_shims(self) -> None:
+        """Kill shims of this containerd that it does not know: it ended while they were being started. Blocks."""
+        address = os.fsencode(self.socket)
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                program, *arguments = (folder / "cmdline").read_bytes().split(b"\0")
+                ours = os.path.basename(program).startswith(b"containerd-shim") and address in arguments
+                if ours:
+                    os.kill(int(folder.name), signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError):
+                # It ended by itself.
+                continue
 
     def running(self) -> Process | None:
         """The containerd of this data directory that runs now, whoever started it."""

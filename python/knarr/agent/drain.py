@@ -49,6 +49,7 @@ async def _sandboxes(config: AgentConfig) -> None:
         await runtime.close()
         if own is not None:
             await own.stop()
+            await asyncio.to_thread(own.end_shims)
 
 
 async def end_sandboxes(runtime: Runtime, sandboxes: list[Sandbox]) -> None:

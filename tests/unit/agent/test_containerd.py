@@ -6,6 +6,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -65,3 +67,23 @@ def test_the_sandbox_s_image_is_the_pause_program_alone(tmp_path: Path) -> None:
         program = tar.extractfile(member)
         assert program is not None and program.read() == PAUSE
     assert PAUSE.startswith(b"\x7fELF")
+
+
+def test_shims_that_containerd_forgot_are_ended_and_no_others(tmp_path: Path) -> None:
+    def config(name: str) -> AgentConfig:
+        return AgentConfig(kubeconfig=tmp_path, node_name="n", node_ip="127.0.0.1", data_dir=tmp_path / name)
+
+    def shim(of: Containerd) -> subprocess.Popen[bytes]:
+        command = ["containerd-shim-runc-v2", "-c", "import time; time.sleep(60)", "-address", str(of.socket)]
+        return subprocess.Popen(command, executable=sys.executable)
+
+    ours, theirs = Containerd(config("a")), Containerd(config("b"))
+    forgotten, other = shim(ours), shim(theirs)
+    try:
+        ours.end_shims()
+        assert forgotten.wait(10) == -9
+        assert other.poll() is None
+    finally:
+        for process in (forgotten, other):
+            process.kill()
+            process.wait()
