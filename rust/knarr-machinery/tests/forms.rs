@@ -141,9 +141,9 @@ fn a_watch_in_protobuf_carries_enveloped_objects() {
         assert!(rest.is_empty());
         let (enveloped, _) = field(raw, 1);
         let unknown = protobuf::unwrap(enveloped).expect("an envelope");
-        assert_eq!((&*unknown.api_version, &*unknown.kind), ("v1", "ConfigMap"));
+        assert_eq!((unknown.api_version, unknown.kind), ("v1", "ConfigMap"));
         let id = world.types.id("io.k8s.api.core.v1.ConfigMap").expect("a type");
-        let object = protobuf::decode(&world.types, id, &unknown.raw).expect("a ConfigMap");
+        let object = protobuf::decode(&world.types, id, unknown.raw).expect("a ConfigMap");
         seen.push(format!("{} {}", String::from_utf8_lossy(kind), object.str_at(&["data", "k"])));
     }
     assert_eq!(seen, ["ADDED v", "MODIFIED w"]);
@@ -166,8 +166,8 @@ fn a_list_in_protobuf_is_the_list_in_json() {
         let whole = world.ok(line, "");
         let body = accepting(&world, line, Encoding::Protobuf, Form::Object).body();
         let unknown = protobuf::unwrap(&body).expect("an envelope");
-        assert_eq!((&*unknown.api_version, &*unknown.kind), ("v1", "PodList"));
-        let list = protobuf::decode(&world.types, id, &unknown.raw).expect("a PodList");
+        assert_eq!((unknown.api_version, unknown.kind), ("v1", "PodList"));
+        let list = protobuf::decode(&world.types, id, unknown.raw).expect("a PodList");
         let names = |list: &Value| {
             let items = list.get("items").and_then(Value::as_list).expect("items");
             items
