@@ -1,4 +1,4 @@
-"""Goal: nobody grants what he does not hold. Method: a user who may write roles and bindings of one namespace, and tries."""
+"""Goal: nobody grants what he does not hold. Method: a user who may write roles of one namespace, and tries."""
 
 from __future__ import annotations
 

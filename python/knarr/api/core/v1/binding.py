@@ -1,4 +1,7 @@
-"""Binding: gives a pod its node. Created, answered, never stored: the core changes the pod instead, as for `pods/binding`."""
+"""Binding: gives a pod its node. Created, answered, never stored: the core changes the pod instead.
+
+As `pods/binding` does.
+"""
 
 from knarr.declare import Kind
 
