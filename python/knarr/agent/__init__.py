@@ -86,6 +86,7 @@ def remove_node(data_dir: str, cri: str | None, node_name: str) -> None:
     import asyncio
 
     from .drain import drain_and_remove
+    from .runtime import RuntimeCallError
 
     config = AgentConfig(
         kubeconfig=Path(data_dir) / "agent.conf",
@@ -94,4 +95,8 @@ def remove_node(data_dir: str, cri: str | None, node_name: str) -> None:
         data_dir=Path(data_dir),
         cri_endpoint=cri or "",
     )
-    asyncio.run(drain_and_remove(config))
+    try:
+        asyncio.run(drain_and_remove(config))
+    except RuntimeCallError as error:
+        what = str(error).partition("\n")[0]
+        raise AgentError(what, "run it again, in the network namespace that the node lived in") from None

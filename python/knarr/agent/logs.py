@@ -91,9 +91,13 @@ def parse_line(line: bytes) -> tuple[bytes, bytes] | None:
     return parts[0], content if partial else content + b"\n"
 
 
-def tail_offset(file: BinaryIO, lines: int) -> int:
-    """Where the last `lines` whole lines begin. Parts of a line count as lines, as in kubelet."""
-    end = file.seek(0, os.SEEK_END)
+def tail_offset(file: BinaryIO, lines: int, end: int | None = None) -> int:
+    """Where the last `lines` whole lines begin. Parts of a line count as lines, as in kubelet.
+
+    end: where the log ends for this answer; None: where it ends now.
+    """
+    if end is None:
+        end = file.seek(0, os.SEEK_END)
     if lines == 0:
         return end
     position, found = end, 0
@@ -154,13 +158,15 @@ async def read(path: Path, options: LogOptions, running: Callable[[], Awaitable[
     cut = _Cut(options)
     file: BinaryIO = path.open("rb")
     try:
-        file.seek(0 if options.tail is None else tail_offset(file, options.tail))
+        # without follow the answer is the log as it was when asked for: what is written meanwhile has no part in it
+        whole = os.fstat(file.fileno()).st_size
+        file.seek(0 if options.tail is None else tail_offset(file, options.tail, whole))
         rest = b""
         idle = 0
         while True:
             # Asked before the read: what was written before it ended is still read.
             alive = await running() if options.follow and idle % 10 == 0 else options.follow
-            block = file.read(BLOCK_BYTES)
+            block = file.read(BLOCK_BYTES if options.follow else min(BLOCK_BYTES, whole - file.tell()))
             if block:
                 idle = 0
                 lines = (rest + block).splitlines(keepends=True)

@@ -198,10 +198,13 @@ def down(config: Config, say: Callable[[str], None], purge: bool = False) -> Non
             process.end(STOP_SECONDS_MAX[name])
     config.paths.state.unlink(missing_ok=True)
     if config.runtime == "cri":
-        from knarr.agent import remove_node
+        from knarr.agent import AgentError, remove_node
         from knarr.network.remove import remove_network
 
-        remove_node(config.data_dir, cri=config.cri, node_name=config.node_name)
+        try:
+            remove_node(config.data_dir, cri=config.cri, node_name=config.node_name)
+        except AgentError as error:
+            raise Refusal(error.message, error.hint) from None
         remove_network()
         say("pods, their network and mounts ended")
     if purge:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from knarr.agent.logs import LogOptions, last_lines, parse_line, read, rotate
+from knarr.agent.logs import LogOptions, last_lines, parse_line, read, rotate, tail_offset
 
 
 def line(second: int, text: str, tag: str = "F") -> bytes:
@@ -100,3 +100,14 @@ def test_rotation_compresses_and_keeps_the_newest(log: Path) -> None:
     assert len(compressed) == 2
     newest = gzip.decompress((log.parent / compressed[-1]).read_bytes())
     assert parse_line(newest) == (b"2026-01-01T00:00:05.000000001Z", b"content 5\n")
+
+
+def test_the_tail_is_that_of_the_log_when_it_was_asked_for(tmp_path: Path) -> None:
+    log = tmp_path / "0.log"
+    log.write_bytes(b"2026-01-01T00:00:00Z stdout F one\n2026-01-01T00:00:01Z stdout F two\n")
+    with log.open("rb") as file:
+        end = log.stat().st_size
+        with log.open("ab") as writer:
+            writer.write(b"2026-01-01T00:00:02Z stdout F three\n")
+        file.seek(tail_offset(file, 1, end))
+        assert file.read(end - file.tell()).endswith(b" two\n")
