@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Unavailable(Exception):
     """This side cannot be measured here; the text says why."""
 
 
-class Side:
+class Side(ABC):
     """A cluster: its address, who to ask as, and which processes it consists of."""
 
     name = ""
@@ -41,36 +42,38 @@ class Side:
         self.ready_s = self.working_s = 0.0
 
     @property
+    @abstractmethod
     def pki(self) -> Path:
         """ca.crt, admin.crt, admin.key."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def kubeconfig(self) -> Path:
-        raise NotImplementedError
+        """The administrator's."""
 
+    @abstractmethod
     def start(self, node: bool) -> None:
         """Start from an empty folder, with a node that runs containers or without. Raises Unavailable."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop(self) -> None:
-        raise NotImplementedError
+        """End all that was started and remove what it left."""
 
+    @abstractmethod
     def serving(self) -> list[int]:
         """Server and store."""
-        raise NotImplementedError
 
+    @abstractmethod
     def control(self) -> list[int]:
         """All that runs without a node."""
-        raise NotImplementedError
 
+    @abstractmethod
     def node(self) -> list[int]:
         """What a node adds; the container runtime is neither side's."""
-        raise NotImplementedError
 
+    @abstractmethod
     def admission(self) -> str:
         """Which admission plugins were on."""
-        raise NotImplementedError
 
     def get(self, path: str, accept: str = "application/json") -> bytes | None:
         """The answer to a GET as the administrator; None where there is none."""

@@ -314,7 +314,7 @@ class Invalid(StatusError):
 
 
 class TooManyRequests(StatusError):
-    """Flow control, or a disruption budget, refuses for now."""
+    """Flow control, or a disruption budget, refuses; the same request may be made again later."""
 
     code, reason = 429, "TooManyRequests"
 
