@@ -11,4 +11,4 @@ mod world;
 
 pub use disk::SimDisk;
 pub use model::Model;
-pub use world::{Bug, Report, run, run_with};
+pub use world::{Bug, Report, run, run_losing_power_at, run_with};

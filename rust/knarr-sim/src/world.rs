@@ -76,19 +76,8 @@ pub fn run(seed: u64) -> Result<Report, String> {
 
 /// The same with a known bug put back.
 pub fn run_with(seed: u64, bug: Bug) -> Result<Report, String> {
-    let root = SeededRng::new(mix(seed));
-    let mut rng = root.child("world");
-    let disk = SimDisk::new(root.child("disk"));
-    if bug == Bug::LyingSync {
-        disk.lie_about_syncs();
-    }
-    let mut options = Options::alone();
-    options.log = LogOptions { segment_bytes: 4_096 << rng.below(4), fsync: true };
-    options.entry_cache_bytes_max = rng.below(2) as usize * 10_000;
-    let (keys, value_bytes_max) = (1 + rng.below(30), 1 + rng.below(3_000));
-    let lives = 3 + rng.below(6);
-    let mut world =
-        World { disk, model: Model::default(), rng, options, bug, report: Report::default(), keys, value_bytes_max };
+    let mut world = World::new(seed, bug);
+    let lives = 3 + world.rng.below(6);
     for life in 0..lives {
         // The last life keeps its power: the store must come up and serve.
         if life + 1 < lives {
@@ -118,7 +107,42 @@ pub fn run_with(seed: u64, bug: Bug) -> Result<Report, String> {
     Ok(world.report)
 }
 
+/// The first life of `seed` loses its power in disk operation `at`, counted from 1; the next, while it recovers or works, in its
+/// operation `again`; the third keeps its power and must serve. Answers whether the first life was so long. Errors: an invariant is
+/// broken; the words say which.
+pub fn run_losing_power_at(seed: u64, at: u64, again: u64) -> Result<bool, String> {
+    let mut world = World::new(seed, Bug::None);
+    for (life, after) in [Some(at), Some(again), None].into_iter().enumerate() {
+        if let Some(after) = after {
+            world.disk.fail_after(after);
+        }
+        match (world.live(), after) {
+            (Ok(()), Some(_)) if life == 0 => return Ok(false),
+            (Ok(()), _) => world.disk.keep_power(),
+            (Err(Stop::PowerLost), Some(_)) => world.disk.power_cycle(),
+            (Err(Stop::PowerLost), None) => return Err(format!("seed {seed}, {at}, {again}: it does not serve")),
+            (Err(Stop::Broken(words)), _) => return Err(format!("seed {seed}, {at}, {again}, life {life}: {words}")),
+        }
+    }
+    Ok(true)
+}
+
 impl World {
+    /// A machine that was never on: all its parameters come from the seed.
+    fn new(seed: u64, bug: Bug) -> Self {
+        let root = SeededRng::new(mix(seed));
+        let mut rng = root.child("world");
+        let disk = SimDisk::new(root.child("disk"));
+        if bug == Bug::LyingSync {
+            disk.lie_about_syncs();
+        }
+        let mut options = Options::alone();
+        options.log = LogOptions { segment_bytes: 4_096 << rng.below(4), fsync: true };
+        options.entry_cache_bytes_max = rng.below(2) as usize * 10_000;
+        let (keys, value_bytes_max) = (1 + rng.below(30), 1 + rng.below(3_000));
+        Self { disk, model: Model::default(), rng, options, bug, report: Report::default(), keys, value_bytes_max }
+    }
+
     fn note(&mut self, what: u64) {
         self.report.trace = mix(self.report.trace ^ what);
     }

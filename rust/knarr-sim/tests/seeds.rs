@@ -1,6 +1,7 @@
-//! Thousands of lives, the seeds of bugs found before, known bugs put back, and determinism.
+//! Thousands of lives, one power loss at every point of some of them, the seeds of bugs found before, known bugs put back, and
+//! determinism.
 
-use knarr_sim::{Bug, run, run_with};
+use knarr_sim::{Bug, run, run_losing_power_at, run_with};
 
 #[test]
 fn nothing_acknowledged_is_lost_in_thousands_of_lives() {
@@ -18,6 +19,23 @@ fn nothing_acknowledged_is_lost_in_thousands_of_lives() {
     println!("{losses} power losses, {flips} flips refused, {snapshots} snapshots");
     // The faults happened: a world in which nothing goes wrong proves nothing.
     assert!(losses > 8_000 && flips > 2_000 && snapshots > 1_000, "{losses} {flips} {snapshots}");
+}
+
+#[test]
+fn power_is_lost_at_every_point() {
+    let mut points = 0;
+    for seed in 0..40 {
+        // The recovery from each is cut short too, each time somewhere else: opening takes some twelve operations.
+        for at in 1.. {
+            match run_losing_power_at(seed, at, 1 + at % 13) {
+                Ok(true) => points += 1,
+                Ok(false) => break,
+                Err(words) => panic!("{words}"),
+            }
+        }
+    }
+    println!("{points} points");
+    assert!(points > 2_000, "{points}");
 }
 
 #[test]
