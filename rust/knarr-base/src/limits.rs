@@ -61,6 +61,12 @@ pub const REQUEST_BODY_BYTES_MAX: usize = 3 << 20;
 pub const WATCH_RING_BYTES_MAX: usize = 64 << 20;
 /// Bytes of protobuf messages kept from list to list: some 40,000 pods.
 pub const PROTOBUF_CACHE_BYTES_MAX: usize = 64 << 20;
+/// Stored bytes of the objects that admission keeps parsed: some 10,000 Namespaces and ServiceAccounts.
+pub const PARSED_READS_BYTES_MAX: usize = 4 << 20;
+/// Bytes of lists that are kept as they were sent, of all kinds: some 60,000 pods. Beyond it lists are put together each time.
+pub const LIST_PIECES_BYTES_MAX: usize = 128 << 20;
+/// Seconds that a list is kept after it was asked for: what is asked for less often is put together each time.
+pub const LIST_PIECES_SECONDS: u64 = 30;
 /// Seconds after which a ring forgets; the store's own history goes back as far.
 pub const WATCH_RING_AGE_SECONDS_MAX: u64 = 300;
 /// Seconds between two bookmarks of a watcher (kube-apiserver's watch cache: about a minute).

@@ -22,6 +22,9 @@ use crate::table;
 /// it is encrypted. A piece of 256 KiB was mapped anew each time, and its pages cleared.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// What ends a list in JSON.
+const LIST_END: &[u8] = b"]}";
+
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const YAML: &str = "application/yaml";
 pub(crate) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
@@ -424,6 +427,11 @@ impl<'a> Items<'a> {
         Self { entry, partial, chunks: Chunks::default(), count: 0 }
     }
 
+    /// Whether the items are whole objects.
+    pub fn whole(&self) -> bool {
+        self.partial.is_none()
+    }
+
     pub fn push(&mut self, record: &Record) -> Result<(), Status> {
         self.chunks.separate(self.count, record.value.len() + 32);
         self.count += 1;
@@ -434,7 +442,7 @@ impl<'a> Items<'a> {
         }
     }
 
-    fn chunks(self, meta: &ListMeta) -> Vec<Bytes> {
+    fn head(&self, meta: &ListMeta) -> Bytes {
         let (kind, api_version) = match self.partial {
             Some(version) => ("PartialObjectMetadata", format!("meta.k8s.io/{version}")),
             None => (self.entry.compiled.kind.as_str(), self.entry.api_version.to_string()),
@@ -443,13 +451,29 @@ impl<'a> Items<'a> {
             format!("{{\"kind\":\"{kind}List\",\"apiVersion\":\"{api_version}\",\"metadata\":{{").into_bytes();
         meta.write(&mut head);
         head.extend_from_slice(b"},\"items\":[");
-        let mut chunks = vec![Bytes::from(head)];
-        chunks.extend(self.chunks.finish(b"]}"));
+        Bytes::from(head)
+    }
+
+    fn chunks(self, meta: &ListMeta) -> Vec<Bytes> {
+        let mut chunks = vec![self.head(meta)];
+        chunks.extend(self.chunks.finish(LIST_END));
         chunks
     }
 
     pub fn finish(self, meta: &ListMeta) -> Response {
-        let chunks = self.chunks(meta);
+        Self::respond(self.chunks(meta))
+    }
+
+    /// The same with items that were written before, instead of its own.
+    pub fn finish_with(&self, meta: &ListMeta, kept: Vec<Bytes>) -> Response {
+        let mut chunks = Vec::with_capacity(kept.len() + 2);
+        chunks.push(self.head(meta));
+        chunks.extend(kept);
+        chunks.push(Bytes::from_static(LIST_END));
+        Self::respond(chunks)
+    }
+
+    fn respond(chunks: Vec<Bytes>) -> Response {
         Response::Whole { code: 200, content_type: JSON, chunks, warnings: Vec::new(), retry_after: 0 }
     }
 }

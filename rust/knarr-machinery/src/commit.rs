@@ -9,7 +9,6 @@ use knarr_schema::{AdmissionRequest, Denied, FieldError, HookSteps, Read};
 use knarr_store::{Cmp, Compare, KeySpace, Op, OpResult, Record, StoreError, Txn};
 use knarr_value::{Map, Str, Value, stored};
 
-use crate::answer;
 use crate::body;
 use crate::hooks::HookCall;
 use crate::machinery::Machinery;
@@ -146,7 +145,7 @@ impl Machinery {
             suffix: &suffix,
         };
         let wanted = compiled.admission_reads(&admission, value);
-        let mut found: Vec<(Read, Option<Value>)> = Vec::with_capacity(wanted.len());
+        let mut found: Vec<(Read, Option<Arc<Value>>)> = Vec::with_capacity(wanted.len());
         let registry = self.registry();
         for read in wanted {
             let Some(entry) = registry.stored(&read.group, &read.resource) else {
@@ -155,8 +154,8 @@ impl Machinery {
             };
             let key = entry.key(&read.namespace, &read.name);
             let record = self.get_record(&key)?;
-            reads.0.push((key, record.as_ref().map_or(Revision(0), |record| record.mod_revision)));
-            let object = record.map(|record| answer::value(entry, &record)).transpose()?;
+            let object = record.as_ref().map(|record| self.parsed.get(entry, &key, record)).transpose()?;
+            reads.0.push((key, record.map_or(Revision(0), |record| record.mod_revision)));
             found.push((read, object));
         }
         compiled.admit(&admission, value, &found).map_err(denied)

@@ -45,7 +45,7 @@ impl Notes {
 
 /// Removes the events whose time is over, if it is time to look.
 pub(crate) async fn sweep(machinery: &Arc<Machinery>) {
-    let second = machinery.clock.now().0 / 1_000_000_000;
+    let second = machinery.second();
     let revision = machinery.store.revision(KeySpace::Cluster);
     let due = machinery.notes.lock().note(second, revision, machinery.settings.event_ttl_seconds);
     let Some(due) = due else { return };

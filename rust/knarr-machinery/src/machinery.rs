@@ -59,6 +59,8 @@ pub struct Machinery {
     registry: ArcSwap<Registry>,
     pub(crate) notes: Mutex<crate::expiry::Notes>,
     pub(crate) messages: crate::messages::Messages,
+    pub(crate) parsed: crate::parsed::Parsed,
+    pub(crate) lists: crate::pieces::Lists,
     /// Serializes writers of the registry; readers never wait.
     adding: Mutex<()>,
 }
@@ -77,6 +79,8 @@ impl Machinery {
             registry: ArcSwap::from_pointee(Registry::default()),
             notes: Mutex::default(),
             messages: crate::messages::Messages::default(),
+            parsed: crate::parsed::Parsed::default(),
+            lists: crate::pieces::Lists::default(),
             adding: Mutex::new(()),
         })
     }
@@ -200,15 +204,21 @@ impl Machinery {
         }
     }
 
+    /// Whole seconds of the clock.
+    pub(crate) fn second(&self) -> u64 {
+        self.clock.now().0 / 1_000_000_000
+    }
+
     /// Random bits, from the one generator that was given.
     pub(crate) fn random(&self) -> u64 {
         self.rng.lock().next_u64()
     }
 
-    /// The timer of everything timed here: call it once a second. Ends and bookmarks watches, and removes Events whose time is
-    /// over.
+    /// The timer of everything timed here: call it once a second. Ends and bookmarks watches, forgets lists that nobody asks for
+    /// any more, and removes Events whose time is over.
     pub fn tick(self: &Arc<Self>) -> BoxFuture<()> {
         self.hub.tick();
+        self.lists.tick(self.second());
         let machinery = Arc::clone(self);
         Box::pin(async move { crate::expiry::sweep(&machinery).await })
     }

@@ -1,6 +1,6 @@
 //! A compiled kind: identity for routing and discovery, and the trees of nodes that each step of a request runs.
 
-use crate::admission::{Admission, AdmissionRequest, Denied, Read};
+use crate::admission::{Admission, AdmissionRequest, Denied, Read, Reads};
 use crate::decode::{DecodeError, Decoded};
 use crate::defaults::Defaults;
 use crate::doc::{AllocationDoc, ColumnDoc, KindDoc, PrepareDoc, ScaleDoc, StorageDoc};
@@ -235,12 +235,7 @@ impl CompiledKind {
     /// reads: what [`Self::admission_reads`] named, each with the object found or None.
     /// Errors: the refusal of the first plugin that refuses, with Kubernetes' code, reason and words.
     #[allow(clippy::result_large_err, reason = "a refusal is rare")]
-    pub fn admit(
-        &self,
-        request: &AdmissionRequest<'_>,
-        value: &mut Value,
-        reads: &[(Read, Option<Value>)],
-    ) -> Result<(), Denied> {
+    pub fn admit(&self, request: &AdmissionRequest<'_>, value: &mut Value, reads: Reads<'_>) -> Result<(), Denied> {
         self.admission.run(request, value, reads)?;
         crate::decode::reorder(&self.types, self.type_id, value);
         Ok(())

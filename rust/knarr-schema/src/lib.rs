@@ -24,7 +24,7 @@ pub mod rules;
 pub mod table;
 pub mod warnings;
 
-pub use admission::{AdmissionRequest, Denied, Read};
+pub use admission::{AdmissionRequest, Denied, Read, Reads};
 pub use compiled::{CompiledKind, HookSteps, Subresource, SubresourceInfo};
 pub use decode::{DecodeError, Decoded};
 pub use doc::{ColumnDoc, KindDoc};

@@ -5,7 +5,7 @@
 
 use knarr_base::User;
 use knarr_schema::admission::Operation;
-use knarr_schema::{AdmissionRequest, CompiledKind, Denied, Read, Subresource};
+use knarr_schema::{AdmissionRequest, CompiledKind, Denied, Subresource};
 use knarr_value::types::TypeTable;
 use knarr_value::{Value, json};
 use serde_json::json as j;
@@ -136,11 +136,12 @@ fn admit(case: &Case<'_>, object: &mut Value, found: &[(&str, Value)]) -> Result
         old: case.old,
         suffix: "abcde",
     };
-    let reads: Vec<(Read, Option<Value>)> = kind
+    let reads: Vec<_> = kind
         .admission_reads(&request, object)
         .into_iter()
         .map(|read| {
-            let value = found.iter().find(|(resource, _)| *resource == read.resource).map(|(_, value)| value.clone());
+            let value =
+                found.iter().find(|(resource, _)| *resource == read.resource).map(|(_, value)| Arc::new(value.clone()));
             (read, value)
         })
         .collect();

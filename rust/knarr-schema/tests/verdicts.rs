@@ -74,7 +74,8 @@ fn admit(kind: &CompiledKind, object: &mut Value, old: Option<&Value>) -> Result
         "serviceaccounts" => Some(value(&serde_json::json!({"metadata": {"name": "default"}}))),
         _ => None,
     };
-    let reads: Vec<_> = kind.admission_reads(&request, object).into_iter().map(|r| (r.clone(), found(&r))).collect();
+    let reads: Vec<_> =
+        kind.admission_reads(&request, object).into_iter().map(|r| (r.clone(), found(&r).map(Arc::new))).collect();
     kind.admit(&request, object, &reads).map_err(|denied| Verdict::Message(denied.message))
 }
 

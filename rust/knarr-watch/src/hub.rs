@@ -136,6 +136,16 @@ impl Hub {
         Watcher::start(Arc::clone(&self.shared), resource, spec)
     }
 
+    /// The keys of a resource that changed after `from`, some of them more than once, and the revision up to which these are all.
+    /// None for the keys where the ring does not go back as far.
+    pub fn changed(&self, resource: ResourceId, from: Revision) -> (Revision, Option<Vec<Bytes>>) {
+        let resource = self.shared.resource(resource);
+        // Read first: every change up to it is in the ring by now.
+        let seen = self.shared.seen();
+        let state = resource.state.lock();
+        (seen, state.ring.since(from).map(|since| since.map(|(_, entry)| entry.key.clone()).collect()))
+    }
+
     /// The newest revision whose changes watchers can see.
     pub fn revision(&self) -> Revision {
         self.shared.seen()

@@ -18,6 +18,7 @@ use crate::error::CompileError;
 use knarr_base::User;
 use knarr_value::{Str, Value};
 use std::fmt;
+use std::sync::Arc;
 
 /// What is done to the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,11 +126,15 @@ pub(crate) fn not_found(resource: &str, name: &str) -> Denied {
     }
 }
 
-pub(crate) type Reads<'r> = &'r [(Read, Option<Value>)];
+/// What was asked for, each with what was found; shared, because many requests read the same Namespace.
+pub type Reads<'r> = &'r [(Read, Option<Arc<Value>>)];
 
 /// What was found of an object that was asked for.
 pub(crate) fn found<'r>(reads: Reads<'r>, resource: &str, name: &str) -> Option<&'r Value> {
-    reads.iter().find(|(read, _)| read.resource == resource && read.name == name).and_then(|(_, value)| value.as_ref())
+    reads
+        .iter()
+        .find(|(read, _)| read.resource == resource && read.name == name)
+        .and_then(|(_, value)| value.as_deref())
 }
 
 #[derive(Debug)]
