@@ -294,6 +294,31 @@ pub(crate) fn object(
     }
 }
 
+/// An object that was just written, as [`object`] shows it. value: what `bytes` were made of, where it is at hand: protobuf is
+/// encoded from it, and the text is not parsed again.
+pub(crate) fn written(
+    machinery: &Machinery,
+    request: &Request,
+    code: u16,
+    (bytes, value): (&[u8], Option<Value>),
+    revision: Revision,
+    warnings: Vec<String>,
+) -> Result<Response, Status> {
+    let entry = &request.kind;
+    match (value, request.accept.form, request.accept.encoding) {
+        (Some(mut value), Form::Object, Encoding::Protobuf) if entry.compiled.storage.is_none() => {
+            if revision.0 > 0 {
+                value.set_path(&["metadata", "resourceVersion"], revision.0.to_string());
+            } else {
+                value.remove_path(&["metadata", "resourceVersion"]);
+            }
+            let message = protobuf_message(entry, &value)?;
+            Ok(whole(code, PROTOBUF, protobuf::wrap(&entry.api_version, &entry.compiled.kind, &message), warnings))
+        }
+        _ => object(machinery, request, code, bytes, revision, warnings),
+    }
+}
+
 /// JSON text as the client wants it: the same bytes, indented, or YAML.
 fn reencode(json: Vec<u8>, encoding: Encoding, pretty: bool) -> Vec<u8> {
     if encoding != Encoding::Yaml && !pretty {

@@ -40,12 +40,14 @@ pub(crate) async fn create(machinery: &Machinery, request: &Request) -> Result<R
         machinery.clock.wall(),
     );
     let created = store_new(machinery, request, value, options.dry_run, &mut warnings).await?;
-    answer::object(machinery, request, 201, &created.stored, created.revision, warnings)
+    answer::written(machinery, request, 201, (&created.stored, Some(created.value)), created.revision, warnings)
 }
 
 /// An object as it was stored.
 pub(crate) struct Stored {
     pub stored: Bytes,
+    /// What `stored` was made of.
+    pub value: Value,
     /// 0 in a dry run: there is none.
     pub revision: Revision,
 }
@@ -79,12 +81,12 @@ pub(crate) async fn store_new(
             if let Some(existing) = machinery.get_record(&key)? {
                 return Err(exists(request, &name, &existing.value, generates));
             }
-            return Ok(Stored { stored, revision: Revision(0) });
+            return Ok(Stored { stored, value: new, revision: Revision(0) });
         }
         let (stored, committed) =
             machinery.put(entry, &key, Revision(0), (&mut new, stored), &reads, allocation.into_extra()).await?;
         match committed {
-            Committed::Done(revision) => return Ok(Stored { stored, revision }),
+            Committed::Done(revision) => return Ok(Stored { stored, value: new, revision }),
             Committed::Changed(existing) => {
                 names += 1;
                 if !generates || names == NAME_TRIES {

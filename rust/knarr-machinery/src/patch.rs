@@ -40,7 +40,7 @@ pub(crate) async fn patch(machinery: &Machinery, request: &Request) -> Result<Re
     let mut warnings = Vec::new();
     let written = update::write(machinery, request, &Source::Patch(patch), options, &mut warnings).await?;
     let code = if written.created { 201 } else { 200 };
-    answer::object(machinery, request, code, &written.stored, written.revision, warnings)
+    answer::written(machinery, request, code, (&written.stored, written.value), written.revision, warnings)
 }
 
 /// Errors: 415 for another media type, 413, 422 for wrong options.

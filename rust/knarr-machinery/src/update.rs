@@ -46,19 +46,21 @@ pub(crate) async fn update(machinery: &Machinery, request: &Request) -> Result<R
     warnings.extend(meta::dedup_owners(&mut value));
     let written = write(machinery, request, &Source::Body(value), options, &mut warnings).await?;
     let code = if written.created { 201 } else { 200 };
-    answer::object(machinery, request, code, &written.stored, written.revision, warnings)
+    answer::written(machinery, request, code, (&written.stored, written.value), written.revision, warnings)
 }
 
 /// An object as it is after a write.
 pub(crate) struct Written {
     pub stored: Bytes,
+    /// What `stored` was made of, where it was made.
+    pub value: Option<Value>,
     pub revision: Revision,
     pub created: bool,
 }
 
 impl Written {
     fn unchanged(record: &Record) -> Self {
-        Self { stored: record.value.clone(), revision: record.mod_revision, created: false }
+        Self { stored: record.value.clone(), value: None, revision: record.mod_revision, created: false }
     }
 }
 
@@ -140,7 +142,7 @@ async fn create_instead(
     };
     meta::remove(&mut value, "resourceVersion");
     let created = create::store_new(machinery, request, value, options.dry_run, warnings).await?;
-    Ok(Written { stored: created.stored, revision: created.revision, created: true })
+    Ok(Written { stored: created.stored, value: Some(created.value), revision: created.revision, created: true })
 }
 
 enum Attempt {
@@ -201,11 +203,11 @@ async fn attempt(
     if commit::goes_with_update(entry, &new, &old) {
         // The client is answered the state it wrote, at the revision it was written on; what is stored is a deletion.
         let stored = machinery.to_stored(entry, &new);
-        let written = Written { stored, revision: record.mod_revision, created: false };
+        let released = allocate::delete(machinery, request, &new);
+        let written = Written { stored, value: Some(new), revision: record.mod_revision, created: false };
         if options.dry_run {
             return Ok(Attempt::Written(written));
         }
-        let released = allocate::delete(machinery, request, &new);
         let done = machinery.commit(&key, record.mod_revision, None, &reads, released.into_extra()).await?;
         return Ok(match done {
             Committed::Done(_) => Attempt::Written(written),
@@ -219,12 +221,17 @@ async fn attempt(
         return Ok(Attempt::Written(Written::unchanged(record)));
     }
     if options.dry_run {
-        return Ok(Attempt::Written(Written { stored, revision: record.mod_revision, created: false }));
+        return Ok(Attempt::Written(Written {
+            stored,
+            value: Some(new),
+            revision: record.mod_revision,
+            created: false,
+        }));
     }
     let (stored, committed) =
         machinery.put(entry, &key, record.mod_revision, (&mut new, stored), &reads, allocation.into_extra()).await?;
     Ok(match committed {
-        Committed::Done(revision) => Attempt::Written(Written { stored, revision, created: false }),
+        Committed::Done(revision) => Attempt::Written(Written { stored, value: Some(new), revision, created: false }),
         Committed::Changed(now) => Attempt::Changed(now),
         Committed::Stale => Attempt::Stale,
         Committed::TooLarge => return Err(Status::too_large_for_store()),

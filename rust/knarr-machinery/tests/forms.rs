@@ -216,3 +216,35 @@ fn what_remains_of_a_list_is_told_on_every_page() {
     assert_eq!(gone.get("items").and_then(Value::as_list).map(<[Value]>::len), Some(3), "{gone}");
     assert_eq!(world.ok("GET configmaps", "").get("items").and_then(Value::as_list).map(<[Value]>::len), Some(10));
 }
+
+/// What a write answers in protobuf is encoded from the object at hand, not from what is stored: it must be the same.
+#[test]
+fn a_write_in_protobuf_answers_what_a_get_does() {
+    let world = World::new();
+    let pod = r#"{"metadata":{"name":"a","labels":{"z":"1","b":"2"}},
+        "spec":{"containers":[{"name":"c","image":"i","env":[{"name":"A","value":"b"}]}],"terminationGracePeriodSeconds":0}}"#;
+    let written = |method: &str, query: &str, body: &str| {
+        let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let name = if method == "POST" { "" } else { "/a" };
+        let mut request = world.request(&format!("{method} pods{name}{query}"), body, content_type);
+        request.accept = Accept { encoding: Encoding::Protobuf, form: Form::Object };
+        let response = world.send(request);
+        assert!(response.code() < 300, "{method}: {}", String::from_utf8_lossy(&response.body()));
+        response.body()
+    };
+    let stored = || accepting(&world, "GET pods/a", Encoding::Protobuf, Form::Object).body();
+    let dry = written("POST", "?dryRun=All", pod);
+    let unknown = protobuf::unwrap(&dry).expect("an envelope");
+    let id = world.types.id("io.k8s.api.core.v1.Pod").expect("Pod");
+    let shown = protobuf::decode(&world.types, id, unknown.raw).expect("a Pod");
+    assert_eq!(shown.str_at(&["metadata", "resourceVersion"]), "");
+    assert_eq!(shown.str_at(&["metadata", "name"]), "a");
+    assert_eq!(written("POST", "", pod), stored());
+    assert_eq!(written("PATCH", "", r#"{"metadata":{"labels":{"b":"3"}}}"#), stored());
+    let mut changed = world.ok("GET pods/a", "");
+    changed.set_path(&["metadata", "annotations"], Value::default());
+    changed.set_path(&["metadata", "annotations", "k"], "v");
+    assert_eq!(written("PUT", "", &changed.to_string()), stored());
+    // What changes nothing is answered from what is stored.
+    assert_eq!(written("PATCH", "", r#"{"metadata":{"labels":{"b":"3"}}}"#), stored());
+}
