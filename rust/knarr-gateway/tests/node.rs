@@ -283,6 +283,83 @@ async fn a_port_forward_is_a_tunnel() {
     assert_eq!(back, b"any bytes");
 }
 
+/// The ports 80 and 81 of a pod: the first echoes until it reads `end`, at the second nobody listens.
+async fn cri_forward(listener: TcpListener) {
+    let (mut tcp, head) = accept_upgrade(&listener).await;
+    assert!(head.starts_with("POST /portForward/default/p HTTP/1.1"), "{head}");
+    let mut session = Session::new(Role::Server);
+    let mut streams = std::collections::BTreeMap::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = tcp.read(&mut buffer).await.expect("read");
+        if read == 0 {
+            return;
+        }
+        for event in session.receive(&buffer[..read]).expect("valid SPDY") {
+            match event {
+                Event::Open { stream, headers } => {
+                    session.reply(stream, &Headers::default());
+                    let text = |name| headers.get(name).expect("a header").to_owned();
+                    streams.insert((text("port"), text("streamtype")), stream);
+                    if (text("port"), text("streamtype")) == ("81".to_owned(), "data".to_owned()) {
+                        session.data(streams[&("81".to_owned(), "error".to_owned())], b"nobody listens");
+                        session.finish(stream);
+                    }
+                }
+                Event::Data { stream, data } => {
+                    session.data(stream, &data);
+                    if data.ends_with(b"end") {
+                        session.finish(stream);
+                    }
+                }
+                _ => {}
+            }
+        }
+        tcp.write_all(&session.output()).await.expect("written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ports_are_forwarded_over_channels_too() {
+    use base64::Engine;
+    let base64 = base64::engine::general_purpose::STANDARD;
+    // Python's client offers v5 too, which no kubelet speaks here.
+    for protocol in ["v5.channel.k8s.io,v4.channel.k8s.io", "v4.base64.channel.k8s.io"] {
+        let text = protocol.contains("base64");
+        let (world, cri) = node_world().await;
+        tokio::spawn(cri_forward(cri));
+        let path = format!("{POD}/portforward?ports=80&ports=81");
+        let mut socket = websocket(&world.admin(), &path, protocol).await.expect("upgraded");
+        let message = |bytes: &[u8]| match text {
+            true => Message::Text(format!("0{}", base64.encode(bytes)).into()),
+            false => Message::Binary([&[0], bytes].concat().into()),
+        };
+        socket.send(message(b"any ")).await.expect("sent");
+        socket.send(message(b"end")).await.expect("sent");
+        let mut said = vec![Vec::new(); 4];
+        let mut end = None;
+        while let Some(Ok(message)) = socket.next().await {
+            match message {
+                Message::Binary(bytes) if !text => said[usize::from(bytes[0])].extend_from_slice(&bytes[1..]),
+                Message::Text(bytes) if text => {
+                    let bytes = bytes.as_bytes();
+                    said[usize::from(bytes[0] - b'0')].extend(base64.decode(&bytes[1..]).expect("base64"));
+                }
+                Message::Close(frame) => end = frame.map(|frame| u16::from(frame.code)),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(said, [&b"P\0any end"[..], b"P\0", b"Q\0", b"Q\0nobody listens"], "{protocol}");
+        assert_eq!(end, Some(1000));
+    }
+    let (world, _cri) = node_world().await;
+    let refused =
+        websocket(&world.admin(), &format!("{POD}/portforward"), "v4.channel.k8s.io").await.expect_err("refused");
+    assert!(refused.0 == 400 && refused.1.contains("query parameter \\\"port\\\" is required"), "{refused:?}");
+    let refused = websocket(&world.admin(), &format!("{POD}/portforward?ports=1"), "chat").await.expect_err("refused");
+    assert!(refused.0 == 400 && refused.1.contains("unable to negotiate protocol"), "{refused:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nodes_paths_are_for_the_api_server_only() {
     let (world, _cri) = node_world().await;

@@ -6,6 +6,7 @@
 //! | `v5.channel.k8s.io` | 0 stdin, 1 stdout, 2 stderr, 3 error, 4 resize | message `[255, 0]` |
 //! | `v4.channel.k8s.io` | the same, error carries a Status | none: the connection's end |
 //! | `channel.k8s.io`, `base64.channel.k8s.io`, `v4.base64.channel.k8s.io` | as above | none |
+//! | `v4.channel.k8s.io` and its base64 form, port-forward | for each port one for data, one for errors | none |
 //!
 //! Source: apimachinery `pkg/util/remotecommand/constants.go`, `pkg/util/httpstream/wsstream/conn.go`.
 
@@ -19,6 +20,8 @@ pub const STDERR: u8 = 2;
 pub const ERROR: u8 = 3;
 pub const RESIZE: u8 = 4;
 const CLOSE: u8 = 255;
+/// Numbers from here on are no channels: in base64 one is a letter, counted on from `0`.
+pub const CHANNELS_MAX: u8 = 64;
 
 /// The subprotocol agreed upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,20 +65,20 @@ impl Protocol {
     pub fn decode(self, message: &Bytes) -> Option<Input> {
         let (&first, _) = message.split_first()?;
         if self.is_base64() {
-            let channel = first.checked_sub(b'0').filter(|channel| *channel <= RESIZE)?;
+            let channel = first.checked_sub(b'0').filter(|channel| *channel < CHANNELS_MAX)?;
             return Some(Input::Data(channel, Bytes::from(STANDARD.decode(&message[1..]).ok()?)));
         }
         if first == CLOSE && self == Self::V5 {
             return message.get(1).map(|channel| Input::Close(*channel));
         }
-        (first <= RESIZE).then(|| Input::Data(first, message.slice(1..)))
+        (first < CHANNELS_MAX).then(|| Input::Data(first, message.slice(1..)))
     }
 
-    /// One message for `channel`.
+    /// One message for `channel`, a number below [`CHANNELS_MAX`].
     pub fn encode(self, channel: u8, bytes: &[u8]) -> Output {
         if self.is_base64() {
             let mut text = String::with_capacity(1 + bytes.len().div_ceil(3) * 4);
-            text.push(char::from(b'0' + channel));
+            text.push(char::from(b'0' + channel % CHANNELS_MAX));
             STANDARD.encode_string(bytes, &mut text);
             return Output::Text(text);
         }
@@ -144,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(channel in 0u8..=4, data in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn what_is_encoded_is_decoded(channel in 0u8..CHANNELS_MAX, data in proptest::collection::vec(any::<u8>(), 0..300)) {
             for protocol in Protocol::ALL {
                 let message = back(protocol.encode(channel, &data));
                 prop_assert_eq!(protocol.decode(&message), Some(Input::Data(channel, Bytes::from(data.clone()))));

@@ -7,11 +7,13 @@
 //!  GET .../log            -->     streamed                  <--     GET /containerLogs
 //!  WebSocket v5, v4       -->     channels <-> streams      -->     POST /exec, Upgrade: SPDY/3.1
 //!  WebSocket SPDY/3.1+portforward.k8s.io -> frames' bytes   -->     POST /portForward, Upgrade: SPDY/3.1
+//!  WebSocket v4, on portforward: channels <-> streams       -->     the same
 //!  Upgrade: SPDY/3.1      -->     bytes                     -->     the same
 //! ```
 //! Source: kubernetes `pkg/registry/core/pod/strategy.go`, apimachinery `pkg/util/proxy`.
 
 mod exec;
+mod forward;
 mod kubelet;
 mod locate;
 mod logs;

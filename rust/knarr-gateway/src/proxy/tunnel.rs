@@ -1,7 +1,7 @@
 //! pods/portforward: SPDY bytes inside WebSocket messages, carried to the kubelet's own SPDY connection.
 //!
-//! kubectl speaks SPDY/3.1 over a WebSocket of subprotocol `SPDY/3.1+portforward.k8s.io`; message boundaries mean nothing. Source:
-//! KEP-4006; apiserver `pkg/util/proxy/tunnelinghandler.go`.
+//! kubectl speaks SPDY/3.1 over a WebSocket of subprotocol `SPDY/3.1+portforward.k8s.io`; message boundaries mean nothing. Who
+//! offers channels instead is answered by `forward.rs`. Source: KEP-4006; apiserver `pkg/util/proxy/tunnelinghandler.go`.
 
 use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
@@ -9,10 +9,11 @@ use http::header::{HeaderName, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use knarr_machinery::Status;
+use knarr_stream::channel::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Target, locate, raw, upgrade_wanted};
+use super::{Target, forward, locate, raw, upgrade_wanted};
 use crate::gateway::Gateway;
 use crate::reply::Reply;
 use crate::upgrade::{self, Socket};
@@ -33,23 +34,33 @@ pub async fn answer(gateway: &Gateway, target: Target<'_>, client: Option<OnUpgr
         return raw::pass_upgrade(gateway, target, &node, &path, client).await;
     }
     let offers = upgrade::subprotocols(&target.parts.headers);
-    if !offers.contains(&SUBPROTOCOL) {
-        return Err(Status::bad_request(format!(
-            "unable to negotiate protocol: client supports [{}], server accepts [{SUBPROTOCOL}]",
-            offers.join(" ")
-        )));
-    }
+    let channels =
+        || offers.iter().find_map(|offer| forward::SPOKEN.into_iter().find(|known| known.as_str() == *offer));
+    let (subprotocol, channels) = match channels() {
+        _ if offers.contains(&SUBPROTOCOL) => (SUBPROTOCOL, None),
+        Some(protocol) => (protocol.as_str(), Some((protocol, forward::ports(target.query)?))),
+        None => {
+            return Err(Status::bad_request(format!(
+                "unable to negotiate protocol: client supports [{}], server accepts [{SUBPROTOCOL} {}]",
+                offers.join(" "),
+                forward::SPOKEN.map(Protocol::as_str).join(" ")
+            )));
+        }
+    };
     let version =
         (HeaderName::from_static("x-stream-protocol-version"), HeaderValue::from_static("portforward.k8s.io"));
     // The kubelet first: if it refuses, the client gets an answer rather than a connection that closes.
     let (backend, _) = gateway.kubelets.upgrade(&node, &path, &[version]).await?;
-    let reply = match upgrade::accept_websocket(&target.parts.headers, SUBPROTOCOL) {
+    let reply = match upgrade::accept_websocket(&target.parts.headers, subprotocol) {
         Ok(reply) => reply,
         Err(refused) => return Ok(*refused),
     };
     tokio::spawn(async move {
         if let Ok(socket) = upgrade::websocket(client).await {
-            carry(socket, backend).await;
+            match channels {
+                None => carry(socket, backend).await,
+                Some((protocol, ports)) => forward::carry(socket, backend, protocol, &ports).await,
+            }
         }
     });
     Ok(reply)
