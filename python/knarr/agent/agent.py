@@ -221,6 +221,7 @@ class Agent:
             cluster_dns=config.cluster_dns,
             cluster_domain=config.cluster_domain,
             resolv_conf=self._resolv_conf[1],
+            cgroups=config.runtime == "cri",
         )
 
     def _counters(self) -> Mapping[str, float]:
