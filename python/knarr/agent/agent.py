@@ -18,8 +18,8 @@ from knarr.kits.tasks import TaskSet
 from . import cni
 from .admission import admit
 from .cgroups import Cgroups
-from .config import AgentConfig
-from .containerd import Containerd, instance_id
+from .config import AgentConfig, instance_id
+from .containerd import Containerd
 from .containers import log_path
 from .drain import end_sandboxes
 from .events import Recorder

@@ -135,6 +135,11 @@ class Paths:
     def state(self) -> Path:
         return self.run / "state.json"
 
+    @property
+    def place(self) -> Path:
+        """Which network namespace the node lives in."""
+        return self.run / "netns"
+
 
 def default_data_dir() -> str:
     """`/var/lib/knarr` for root, the XDG state folder for everybody else."""

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from knarr.agent import mounts
-from knarr.agent.containerd import Containerd, instance_id
+from knarr.agent.config import instance_id
+from knarr.agent.containerd import Containerd
 from knarr.agent.drain import drain_and_remove
 from knarr.agent.server import Upgrade, Whole
 
