@@ -259,6 +259,9 @@ class PodWorker:
         shared.objects.use(self.uid, self.pod["metadata"]["namespace"], self._wanted)
         await shared.objects.synced(self.uid)
         errors = await self._volumes.setup()
+        if not errors:
+            # what failed is tried again after a pause, its renewal, that may be overdue, with it
+            self._volumes_due = min(self._volumes_due, self._volumes.renew_at())
         for name, message in errors.items():
             if self._volume_errors is None or self._volume_errors.get(name) != message:
                 self._tell("Warning", "FailedMount", f'MountVolume.SetUp failed for volume "{name}" : {message}')
@@ -271,7 +274,6 @@ class PodWorker:
         else:
             self._volume_retry.reset()
         self._volume_errors = errors
-        self._volumes_due = min(self._volumes_due, self._volumes.renew_at())
 
     def _usage_step(self, now: float) -> float:
         if self._rejection is not None or self._gone or not self._volumes.limited():
