@@ -212,7 +212,7 @@ def test_a_refused_setting_is_not_remembered(stopped: Cluster) -> None:
 def test_missing_programs_are_named(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("without root that is what is said first")
-    for missing, present in (("containerd", ()), ("runc", ("containerd",))):
+    for missing, present in (("containerd", ()), ("runc", ("containerd",)), ("ip", ("containerd", "runc"))):
         folder = tmp_path / f"bin-{missing}"
         folder.mkdir()
         for name in present:

@@ -73,20 +73,20 @@ def _check_machine(cri: str | None) -> None:
 
     from .config import AgentConfig
 
-    if shutil.which("ip") is None:
-        raise AgentError("ip is not installed", "apt-get install iproute2")
     if cri:
         path = Path(cri.removeprefix("unix://"))
         if not path.is_socket():
             raise AgentError(f"no container runtime listens on {cri}", "start it, or leave --cri out for knarr's own")
-        return
-    if shutil.which("containerd") is None:
-        raise AgentError("containerd is not installed", "apt-get install containerd runc, or use --cri ENDPOINT")
-    if shutil.which("runc") is None:
-        raise AgentError("runc is not installed", "apt-get install runc")
-    from .paths import cni_bin_dir
+    else:
+        if shutil.which("containerd") is None:
+            raise AgentError("containerd is not installed", "apt-get install containerd runc, or use --cri ENDPOINT")
+        if shutil.which("runc") is None:
+            raise AgentError("runc is not installed", "apt-get install runc")
+        from .paths import cni_bin_dir
 
-    cni_bin_dir(AgentConfig.cni_bin_dirs)
+        cni_bin_dir(AgentConfig.cni_bin_dirs)
+    if shutil.which("ip") is None:
+        raise AgentError("ip is not installed", "apt-get install iproute2")
 
 
 def remove_node(data_dir: str, cri: str | None, node_name: str, network: bool) -> None:
