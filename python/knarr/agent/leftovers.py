@@ -94,6 +94,9 @@ def removals(saved: str, network: str) -> list[list[str]]:
     rules = [shlex.split(line) for line in saved.splitlines() if line.startswith("-A ")]
     chains = re.findall(r"^:(\S+) ", saved, re.MULTILINE)
     gone = {target(rule) for rule in rules if rule[1] in marks and any(w.startswith(marks[rule[1]]) for w in rule)}
+    # a plugin that was killed has deleted the rule that leads to a pod's chain, and not the chain
+    own = (rule[1] for rule in rules if any(w.startswith(marks["POSTROUTING"]) for w in rule))
+    gone |= {chain for chain in own if chain not in BUILT_IN}
     if not any(rule[1] == DNAT and target(rule) not in gone for rule in rules):
         gone |= {chain for chain in chains if chain.startswith(HOSTPORT)}
     delete = [["-D", *rule[1:]] for rule in rules if target(rule) in gone and rule[1] not in gone]

@@ -62,6 +62,12 @@ def test_only_the_rules_of_our_network_go() -> None:
     assert rule[1:4] == ["POSTROUTING", "-s", "10.244.0.2/32"] and 'name: "knarr0" id: "1"' in rule
 
 
+def test_a_pod_s_chain_goes_although_nothing_leads_to_it() -> None:
+    orphan = "".join(line for line in OURS.splitlines(keepends=True) if "-A POSTROUTING" not in line)
+    calls = removals(SHARED + MAPPED + orphan + THEIRS, NETWORK)
+    assert calls == [["-F", "CNI-aaaa"], ["-X", "CNI-aaaa"]]
+
+
 def test_a_port_that_our_network_still_maps_goes_too() -> None:
     assert chains(removals(SHARED + OUR_PORT, NETWORK), "-X") == {
         "CNI-DN-eeee",
