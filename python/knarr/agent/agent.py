@@ -150,7 +150,8 @@ class Agent:
         await self._remove_strangers()
         self.synced.set()
         spawn(self._pleg.run_lists(), "lists")
-        spawn(self._rotate(), "rotate")
+        if self.config.runtime == "cri":  # hollow containers write nothing
+            spawn(self._rotate(), "rotate")
         if self.config.runtime == "cri" and not self.config.pod_cidr and not self.config.cri_endpoint:
             spawn(self._follow_node(), "node")
         for companion in companions:
