@@ -6,6 +6,12 @@ cd "$(dirname "$0")/.."
 . deploy/lib.sh
 [ -x .venv/bin/knarr ] || fail "nothing was built here" "sh deploy/up.sh builds and starts"
 data_dir=${DATA_DIR:-/var/lib/knarr}
-[ -e "$data_dir/config.json" ] || { say "no cluster in $data_dir"; exit 0; }
-.venv/bin/knarr down --purge --data-dir "$data_dir"
+if [ -e "$data_dir/config.json" ]; then
+    .venv/bin/knarr down --purge --data-dir "$data_dir"
+elif ! said=$(.venv/bin/knarr down --purge --data-dir "$data_dir" 2>&1); then
+    # nothing there is no error; another user's cluster, which looks the same from here, is
+    case $said in *"holds no cluster"*) say "no cluster in $data_dir"; exit 0 ;; esac
+    printf '%s\n' "$said" >&2
+    exit 1
+fi
 say "gone"

@@ -49,13 +49,15 @@ need_python() {
     fail "Python 3.11 or later with venv is needed" "apt-get install python3 python3-venv"
 }
 
+# is_built: whether .venv has what the sources are
+is_built() {
+    [ -x .venv/bin/knarr ] && [ -e .venv/built ] &&
+        [ -z "$(find rust Cargo.toml Cargo.lock pyproject.toml python/knarr/__init__.py -newer .venv/built -type f | head -n1)" ]
+}
+
 # build: .venv with the dependencies and the core; nothing to do where nothing changed
 build() {
-    stamp=.venv/built
-    if [ -x .venv/bin/knarr ] && [ -e $stamp ] &&
-        [ -z "$(find rust Cargo.toml Cargo.lock pyproject.toml python/knarr/__init__.py -newer $stamp -type f | head -n1)" ]; then
-        return 0
-    fi
+    ! is_built || return 0
     need_rust
     need_python
     [ -x .venv/bin/python ] || { say "making .venv"; $PYTHON -m venv .venv; }
@@ -63,5 +65,5 @@ build() {
     log=.venv/build.log
     { .venv/bin/pip install --disable-pip-version-check -q 'maturin>=1.16,<2' &&
         .venv/bin/maturin develop --release --locked; } >$log 2>&1 || { tail -n 30 $log >&2; fail "the build failed" "see $log"; }
-    touch $stamp
+    touch .venv/built
 }

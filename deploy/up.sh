@@ -5,9 +5,9 @@ set -eu
 cd "$(dirname "$0")/.."
 . deploy/lib.sh
 
-need_rust
-build_packages
-[ -n "${BUILD_ONLY:-}" ] || node_packages
+# said before anything is installed, and not to who only starts what somebody built
+is_built || { need_rust; build_packages; }
+[ -n "${BUILD_ONLY:-}" ] || [ "$(id -u)" != 0 ] || node_packages
 build
 [ -z "${BUILD_ONLY:-}" ] || { say "built: .venv/bin/knarr"; exit 0; }
 [ "$(id -u)" = 0 ] || fail "containers need root" "run as root, or try: .venv/bin/knarr up --runtime hollow"

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 from knarr.agent import AgentConfig, cni
-from knarr.agent.containerd import Containerd, instance_id
+from knarr.agent.config import instance_id
+from knarr.agent.containerd import Containerd
 from knarr.agent.podspec import AGENT, POD_NAME, POD_NAMESPACE, POD_UID
 from knarr.agent.runtime import SandboxSpec
 from knarr.agent.runtime.cri import CriRuntime

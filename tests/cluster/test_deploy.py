@@ -156,10 +156,26 @@ def test_build_only_stops_after_the_build(bare: Path) -> None:
     assert "started" not in done.err
 
 
-def test_down_where_nothing_was_built_or_runs(bare: Path, tmp_path: Path) -> None:
-    two_lines(script(bare, "down.sh"), "nothing was built here", "sh deploy/up.sh builds and starts")
+def test_who_is_not_root_is_told_what_works_without(bare: Path) -> None:
+    """After somebody's build neither a compiler nor packages are asked for."""
     (bare / ".venv" / "bin").mkdir(parents=True)
     program(bare, "knarr", "exit 9")
     (bare / "bin" / "knarr").rename(bare / ".venv" / "bin" / "knarr")
+    (bare / ".venv" / "built").touch()
+    program(bare, "id", "echo 1000")
+    two_lines(script(bare, "up.sh"), "containers need root", "run as root, or try: .venv/bin/knarr up --runtime hollow")
+    done = script(bare, "up.sh", BUILD_ONLY="1")
+    assert done.code == 0 and done.err.splitlines()[-1].endswith("built: .venv/bin/knarr"), done
+
+
+def test_down_where_nothing_was_built_or_runs(bare: Path, tmp_path: Path) -> None:
+    two_lines(script(bare, "down.sh"), "nothing was built here", "sh deploy/up.sh builds and starts")
+    (bare / ".venv" / "bin").mkdir(parents=True)
+    program(bare, "knarr", 'echo "error: $4 holds no cluster" >&2; exit 1')
+    (bare / "bin" / "knarr").rename(bare / ".venv" / "bin" / "knarr")
     done = script(bare, "down.sh", DATA_DIR=str(tmp_path / "none"))
     assert done.code == 0 and f"no cluster in {tmp_path / 'none'}" in done.err
+    program(bare, "knarr", 'echo "error: $4 cannot be read by this user" >&2; exit 1')
+    (bare / "bin" / "knarr").rename(bare / ".venv" / "bin" / "knarr")
+    done = script(bare, "down.sh", DATA_DIR=str(tmp_path / "none"))
+    assert done.code == 1 and done.err == f"error: {tmp_path / 'none'} cannot be read by this user\n"

@@ -41,18 +41,25 @@ def up(data_dir: Path, *flags: str, **environment: str) -> Done:
     [
         (("--node-ip", "192.0.2.77"), "192.0.2.77 is no address of this host"),
         (("--node-ip", "nowhere"), "--node-ip 'nowhere' is no IP address"),
+        (("--node-ip", "0.0.0.0"), "--node-ip 0.0.0.0 is no address of one host"),
+        (("--node-ip", "224.0.0.1"), "--node-ip 224.0.0.1 is no address of one host"),
+        (("--node-ip", "255.255.255.255"), "--node-ip 255.255.255.255 is no address of one host"),
         (("--port", "0"), "--port 0 is no port"),
+        (("--port", "10250"), "--port 10250 is the node's own port"),
         (("--port", "65536"), "--port 65536 is no port"),
         (("--node-name", "Upper_Case"), "is no node name"),
         (("--cluster-cidr", "10.0.0.0/33"), "--cluster-cidr '10.0.0.0/33' is no network"),
         (("--cluster-cidr", "10.96.4.0/22"), "overlap"),
         (("--cluster-cidr", "fd00::/48"), "different address families"),
+        (("--cluster-cidr", "fd00::/48", "--service-cidr", "fd01::/112"), "--service-cidr fd01::/112 is of IPv6"),
+        (("--cluster-cidr", "10.0.0.0/31"), "--cluster-cidr 10.0.0.0/31 is too small"),
         (("--service-cidr", "10.96.0.1/16"), "has host bits set"),
         (("--service-cidr", "10.1.0.0/29"), "is too small"),
         (("--tls-san", "two words"), "--tls-san 'two words' is neither a DNS name nor an IP address"),
         (("--tls-san", ""), "--tls-san ''"),
         (("--cri", "unix:///run/x.sock"), "exclude each other"),
         (("--kubeconfig", "/proc/no/such"), "/proc/no/such"),
+        (("--kubeconfig", "/tmp"), "/tmp cannot be written: Is a directory"),
     ],
 )
 def test_a_flag_that_cannot_be(tmp_path: Path, flags: tuple[str, ...], part: str) -> None:
@@ -106,6 +113,21 @@ def test_a_data_dir_with_something_else_in_it(tmp_path: Path) -> None:
     for verb in ("down", "status", "controllers", "agent"):
         done = run(KNARR, verb, "--data-dir", tmp_path)
         assert done.code == 1 and f"error: {tmp_path} holds no cluster" in done.err, done
+
+
+def test_a_data_dir_that_this_user_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process: another user may not be able to read the interpreter."""
+    from knarr.cluster.config import load
+    from knarr.cluster.refusal import Refusal
+
+    def denied(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(Refusal) as raised:
+        load(str(tmp_path))
+    assert raised.value.message == f"{tmp_path} cannot be read by this user"
+    assert raised.value.hint == "run as the user that it belongs to, or name another with --data-dir"
 
 
 def test_a_data_dir_of_another_user(tmp_path: Path) -> None:
@@ -212,7 +234,7 @@ def test_a_refused_setting_is_not_remembered(stopped: Cluster) -> None:
 def test_missing_programs_are_named(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("without root that is what is said first")
-    for missing, present in (("containerd", ()), ("runc", ("containerd",))):
+    for missing, present in (("containerd", ()), ("runc", ("containerd",)), ("ip", ("containerd", "runc"))):
         folder = tmp_path / f"bin-{missing}"
         folder.mkdir()
         for name in present:

@@ -15,13 +15,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .config import AgentConfig
+from .config import AgentConfig, instance_id
 from .errors import AgentError
 
 if TYPE_CHECKING:
     from .agent import CompanionTask
 
-__all__ = ["AgentConfig", "AgentError", "preflight", "remove_node", "run"]
+__all__ = [
+    "AgentConfig",
+    "AgentError",
+    "end_lost_node",
+    "node_id",
+    "preflight",
+    "remove_leftovers",
+    "remove_node",
+    "run",
+]
 
 
 def run(
@@ -68,35 +77,60 @@ def _check_machine(cri: str | None) -> None:
         path = Path(cri.removeprefix("unix://"))
         if not path.is_socket():
             raise AgentError(f"no container runtime listens on {cri}", "start it, or leave --cri out for knarr's own")
-        return
-    if shutil.which("containerd") is None:
-        raise AgentError("containerd is not installed", "apt-get install containerd runc, or use --cri ENDPOINT")
-    if shutil.which("runc") is None:
-        raise AgentError("runc is not installed", "apt-get install runc")
-    from .paths import cni_bin_dir
+    else:
+        if shutil.which("containerd") is None:
+            raise AgentError("containerd is not installed", "apt-get install containerd runc, or use --cri ENDPOINT")
+        if shutil.which("runc") is None:
+            raise AgentError("runc is not installed", "apt-get install runc")
+        from .paths import cni_bin_dir
 
-    cni_bin_dir(AgentConfig.cni_bin_dirs)
+        cni_bin_dir(AgentConfig.cni_bin_dirs)
+    if shutil.which("ip") is None:
+        raise AgentError("ip is not installed", "apt-get install iproute2")
 
 
-def remove_node(data_dir: str, cri: str | None, node_name: str) -> None:
+def remove_node(data_dir: str, cri: str | None, node_name: str, network: bool) -> None:
     """What `knarr down` does after the agent has ended: pods, mounts, cgroups, links, the containerd of our own.
 
-    Blocks; repeating it is harmless. Raises AgentError.
+    network: whether this is the network namespace that the node lived in; else that one is gone. Blocks; repeating it
+    is harmless. Raises AgentError.
     """
     import asyncio
 
     from .drain import drain_and_remove
     from .runtime import RuntimeCallError
 
-    config = AgentConfig(
-        kubeconfig=Path(data_dir) / "agent.conf",
-        node_name=node_name,
-        node_ip="",
-        data_dir=Path(data_dir),
-        cri_endpoint=cri or "",
-    )
+    config = node_config(data_dir, node_name, cri or "")
     try:
-        asyncio.run(drain_and_remove(config))
+        asyncio.run(drain_and_remove(config, network))
     except RuntimeCallError as error:
-        what = str(error).partition("\n")[0]
-        raise AgentError(what, "run it again, in the network namespace that the node lived in") from None
+        log = config.data_dir / "agent" / "containerd" / "containerd.log"
+        raise AgentError(str(error).partition("\n")[0], "run it again" + ("" if cri else f"; see {log}")) from None
+
+
+def end_lost_node(data_dir: str, node: str) -> None:
+    """End the node with this id, whose data was deleted, in the network namespace that it lived in. Blocks. Raises
+    OSError."""
+    from . import lost
+
+    lost.end(node_config(data_dir, "", ""), node)
+
+
+def remove_leftovers() -> None:
+    """Remove from this network namespace what the pods of a node that is no more shared there."""
+    from . import leftovers
+
+    leftovers.remove(node_config("", "", ""))
+
+
+def node_id(data_dir: str, node_name: str) -> str:
+    """What marks a node's sandboxes, cgroups and network as its own."""
+    return instance_id(node_config(data_dir, node_name, ""))
+
+
+def node_config(data_dir: str, node_name: str, cri: str) -> AgentConfig:
+    """What the end of a node needs to know of it."""
+    folder = Path(data_dir)
+    return AgentConfig(
+        kubeconfig=folder / "agent.conf", node_name=node_name, node_ip="", data_dir=folder, cri_endpoint=cri
+    )

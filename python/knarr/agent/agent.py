@@ -18,8 +18,8 @@ from knarr.kits.tasks import TaskSet
 from . import cni
 from .admission import admit
 from .cgroups import Cgroups
-from .config import AgentConfig
-from .containerd import Containerd, instance_id
+from .config import AgentConfig, instance_id
+from .containerd import Containerd
 from .containers import log_path
 from .drain import end_sandboxes
 from .events import Recorder
@@ -150,7 +150,8 @@ class Agent:
         await self._remove_strangers()
         self.synced.set()
         spawn(self._pleg.run_lists(), "lists")
-        spawn(self._rotate(), "rotate")
+        if self.config.runtime == "cri":  # hollow containers write nothing
+            spawn(self._rotate(), "rotate")
         if self.config.runtime == "cri" and not self.config.pod_cidr and not self.config.cri_endpoint:
             spawn(self._follow_node(), "node")
         for companion in companions:
@@ -221,6 +222,7 @@ class Agent:
             cluster_dns=config.cluster_dns,
             cluster_domain=config.cluster_domain,
             resolv_conf=self._resolv_conf[1],
+            cgroups=config.runtime == "cri",
         )
 
     def _counters(self) -> Mapping[str, float]:

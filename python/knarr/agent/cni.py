@@ -11,10 +11,11 @@ CONFLIST = "10-knarr.conflist"
 
 
 def conflist(pod_cidrs: tuple[str, ...], bridge: str, ipam_dir: Path) -> dict[str, object]:
-    """A network of this node's ranges. hairpin: a pod reaches itself through its Service."""
+    """A network of this node's ranges, called as its bridge is: the plugins mark their rules by that name, and the
+    rules of another bridge's pods must be told apart. hairpin: a pod reaches itself through its Service."""
     return {
         "cniVersion": "0.4.0",
-        "name": "knarr",
+        "name": bridge,
         "plugins": [
             {
                 "type": "bridge",
@@ -41,3 +42,15 @@ def write(conf_dir: Path, pod_cidrs: tuple[str, ...], bridge: str, ipam_dir: Pat
     conf_dir.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_bytes() != data:
         write_atomic(path, data)
+
+
+def forget_masquerade(conf_dir: Path) -> None:
+    """Let pods be deleted where their rules are not: the bridge plugin fails when it cannot find the rule that it is to
+    delete, and the pod's sandbox with it."""
+    path = conf_dir / CONFLIST
+    if not path.exists():
+        return
+    conf = json.loads(path.read_bytes())
+    for plugin in conf["plugins"]:
+        plugin.pop("ipMasq", None)
+    write_atomic(path, json.dumps(conf, indent=1).encode())

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from knarr.kits.paths import short_id
+
 LEVEL = "v1.34.2"
 """The Kubernetes level this agent serves; reported as nodeInfo.kubeletVersion."""
 
@@ -58,3 +60,8 @@ class AgentConfig:
     def logs_dir(self) -> Path:
         """CRI logs: NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log."""
         return self.data_dir / "agent" / "logs"
+
+
+def instance_id(config: AgentConfig) -> str:
+    """What marks sandboxes, cgroups and links as made by this node's agent, over restarts."""
+    return short_id(str(config.data_dir.resolve()), config.node_name)

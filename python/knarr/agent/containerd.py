@@ -11,6 +11,7 @@ time, checked against its command line). Containers live in shims and survive co
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 from knarr.kits.oci import Archive, add_file
-from knarr.kits.paths import short_id, socket_dir, write_atomic
+from knarr.kits.paths import socket_dir, write_atomic
 from knarr.kits.process import Process
 from knarr.kits.tasks import Backoff
 
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 START_SECONDS = 20.0
 """How long a containerd may take until its CRI answers."""
 STOP_SECONDS = 10.0
+NAMESPACE = "k8s.io"
+SHIM_SOCKETS = Path("/run/containerd/s")
 CAP_SYS_RESOURCE = 24
 OVERLAYFS_TYPE = "overlay"
 
@@ -104,7 +107,8 @@ class Containerd:
             path.unlink(missing_ok=True)
 
     def end_shims(self) -> None:
-        """Kill shims of this containerd that it does not know: it ended while they were being started. Blocks."""
+        """Kill shims of this containerd that it does not know: it ended while they were being started, or its data was
+        deleted. Blocks."""
         address = os.fsencode(self.socket)
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -112,9 +116,15 @@ class Containerd:
                 ours = os.path.basename(program).startswith(b"containerd-shim") and address in arguments
                 if ours:
                     os.kill(int(folder.name), signal.SIGKILL)
+                    self.remove_shim_socket(os.fsdecode(arguments[arguments.index(b"-id") + 1]))
             except (FileNotFoundError, ProcessLookupError):
                 # It ended by itself.
                 continue
+
+    def remove_shim_socket(self, sandbox: str) -> None:
+        """Remove what a shim that was killed listened on. Source: containerd's runtime/v2/shim, SocketAddress."""
+        name = hashlib.sha256(f"{self.socket}/{NAMESPACE}/{sandbox}".encode()).hexdigest()
+        (SHIM_SOCKETS / name).unlink(missing_ok=True)
 
     def running(self) -> Process | None:
         """The containerd of this data directory that runs now, whoever started it."""
@@ -238,11 +248,6 @@ class Containerd:
         return "\n".join(lines) + "\n"
 
 
-def instance_id(config: AgentConfig) -> str:
-    """What marks sandboxes, cgroups and links as made by this node's agent, over restarts."""
-    return short_id(str(config.data_dir.resolve()), config.node_name)
-
-
 def has_capability(number: int) -> bool:
     """Whether this process holds the capability (effective set)."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -275,7 +280,7 @@ def pause_archive(name: str) -> Archive:
 
 def import_images(endpoint: str, archive: Path) -> None:
     """Load an OCI archive into the runtime's Kubernetes namespace. Raises AgentError with ctr's words."""
-    command = ["ctr", "--address", endpoint.removeprefix("unix://"), "--namespace", "k8s.io", "images", "import"]
+    command = ["ctr", "--address", endpoint.removeprefix("unix://"), "--namespace", NAMESPACE, "images", "import"]
     done = subprocess.run([*command, str(archive)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise AgentError(f"cannot import {archive}: {done.stderr.strip()}")

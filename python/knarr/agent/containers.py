@@ -64,7 +64,7 @@ class ContainerStarter:
     ) -> Container:
         """Pull, create, start. Returns the running container. Raises StartFailed; tells the Events on the way."""
         name = container["name"]
-        box = sandbox_spec(pod, facts, sandbox.attempt, "")
+        box = sandbox_spec(pod, facts, sandbox.attempt)
         try:
             reference, image = await self._images.ensure(pod["metadata"]["uid"], container, box, secrets, tell)
         except ImageError as error:

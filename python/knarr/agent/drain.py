@@ -6,10 +6,10 @@ import asyncio
 import logging
 import shutil
 
-from . import leftovers, mounts
+from . import cni, leftovers, mounts
 from .cgroups import Cgroups
-from .config import AgentConfig
-from .containerd import Containerd, instance_id
+from .config import AgentConfig, instance_id
+from .containerd import Containerd
 from .podspec import AGENT
 from .runtime import Runtime, RuntimeCallError, Sandbox
 
@@ -19,21 +19,22 @@ GRACE_SECONDS = 2
 PARALLEL = 8
 
 
-async def drain_and_remove(config: AgentConfig) -> None:
+async def drain_and_remove(config: AgentConfig, network: bool = True) -> None:
     """End this agent's sandboxes, unmount its volumes, remove its cgroups, bridge and sockets, stop its containerd.
 
+    network: whether the pods' network is in this network namespace; else it is gone with its own.
     Blocks until all is gone; repeating it is harmless. Data (images, the agent's folder) stays: it is the data
     directory's. Raises AgentError when its containerd cannot be started to end what still runs.
     """
     if config.runtime == "cri":
-        await _sandboxes(config)
+        await _sandboxes(config, network)
         await asyncio.to_thread(leftovers.remove, config)
         cgroups = Cgroups.detect()
         await asyncio.to_thread(cgroups.remove, f"/knarr-{instance_id(config)}", True)
-    await asyncio.to_thread(_folders, config)
+    await asyncio.to_thread(remove_folders, config)
 
 
-async def _sandboxes(config: AgentConfig) -> None:
+async def _sandboxes(config: AgentConfig, network: bool) -> None:
     from .runtime.cri import CriRuntime
 
     own = None
@@ -41,10 +42,16 @@ async def _sandboxes(config: AgentConfig) -> None:
         own = Containerd(config)
         if not own.dir.exists():
             return
+        if not network:
+            await asyncio.to_thread(cni.forget_masquerade, own.cni_conf_dir)
         await own.start()
     runtime = CriRuntime(config.cri_endpoint or (own.endpoint if own is not None else ""))
     try:
-        await end_sandboxes(runtime, list(await runtime.sandboxes({AGENT: instance_id(config)})))
+        sandboxes = list(await runtime.sandboxes({AGENT: instance_id(config)}))
+        await end_sandboxes(runtime, sandboxes)
+        if own is not None:
+            for sandbox in sandboxes:
+                own.remove_shim_socket(sandbox.id)
     finally:
         await runtime.close()
         if own is not None:
@@ -76,7 +83,8 @@ async def end_sandboxes(runtime: Runtime, sandboxes: list[Sandbox]) -> None:
         raise RuntimeCallError(f"{len(failed)} sandboxes could not be removed: {failed[0]}")
 
 
-def _folders(config: AgentConfig) -> None:
+def remove_folders(config: AgentConfig) -> None:
+    """Unmount what is mounted for pods, and remove what only their life needs."""
     own = Containerd(config)
     for folder in (config.pods_dir, own.dir):
         if folder.exists():

@@ -3,8 +3,6 @@
 The plugins delete a pod's own rules, but not what they share: the bridge, the chains of portmap, the `nat` table that
 `iptables` made for them, the folder of libcni's cache. All of it is made again on demand, so that removing what is
 empty harms nobody else's use of it; what is not empty stays.
-
-Asked by `ip` and never by /sys/class/net: that shows the network namespace that mounted it, not the one we are in.
 """
 
 from __future__ import annotations
@@ -16,6 +14,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from knarr.network.links import links
+
 from .config import AgentConfig
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 BUILT_IN = ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
 HOSTPORT = "CNI-HOSTPORT-"
 DNAT = "CNI-HOSTPORT-DNAT"
-OURS = 'name: "knarr"'
-"""How the bridge plugin marks the rules of a network, by the name in the CNI configuration."""
 FOLDERS = (
     "/var/lib/cni/results",
     "/var/lib/cni",
@@ -32,6 +30,7 @@ FOLDERS = (
     "/run/containerd",
 )
 """Made by libcni and by containerd's shims wherever their own folders lie; the inner ones first."""
+RESULTS = Path(FOLDERS[0])
 
 
 def remove(config: AgentConfig) -> None:
@@ -40,7 +39,7 @@ def remove(config: AgentConfig) -> None:
         return
     if remove_bridge(config.bridge):
         for family in ("iptables", "ip6tables"):
-            remove_rules(family)
+            remove_rules(family, config.bridge)
     for folder in FOLDERS:
         try:
             Path(folder).rmdir()
@@ -60,21 +59,16 @@ def remove_bridge(name: str) -> bool:
     return done.returncode == 0
 
 
-def links(*arguments: str) -> list[dict[str, object]]:
-    """Network links as iproute2 shows them; empty where there is none of that name."""
-    done = run("ip", "-json", "link", *arguments)
-    if done.returncode != 0 or not done.stdout.strip():
-        return []
-    return [link for link in json.loads(done.stdout) if link]
-
-
-def remove_rules(command: str) -> None:
-    """Remove our network's rules in `nat`, portmap's chains where no port is mapped, and the table where nothing is
+def remove_rules(command: str, network: str) -> None:
+    """Remove the network's rules in `nat`, portmap's chains where no port is mapped, and the table where nothing is
     left in it."""
     saved = run(f"{command}-save", "-t", "nat")
     if saved.returncode != 0:
         return
-    for arguments in removals(saved.stdout):
+    for sandbox in undeleted(saved.stdout, network):
+        for path in RESULTS.glob(f"*-{sandbox}-*"):
+            path.unlink(missing_ok=True)
+    for arguments in removals(saved.stdout, network):
         done = run(command, "-w", "-t", "nat", *arguments)
         if done.returncode != 0:
             log.warning("rule not removed: arguments=%s error=%s", " ".join(arguments), done.stderr.strip())
@@ -91,16 +85,28 @@ def remove_rules(command: str) -> None:
         run("nft", "-f", "-", stdin=script)
 
 
-def removals(saved: str) -> list[list[str]]:
-    """What to call iptables with, from the text of iptables-save: rules first, then the chains that they led to."""
+def removals(saved: str, network: str) -> list[list[str]]:
+    """What to call iptables with, from the text of iptables-save: rules first, then the chains that they led to.
+
+    The plugins mark the rules of a network by the name in its CNI configuration.
+    """
+    marks = {"POSTROUTING": f'name: "{network}"', DNAT: f'dnat name: "{network}"'}
     rules = [shlex.split(line) for line in saved.splitlines() if line.startswith("-A ")]
     chains = re.findall(r"^:(\S+) ", saved, re.MULTILINE)
-    gone = {target(rule) for rule in rules if rule[1] == "POSTROUTING" and any(w.startswith(OURS) for w in rule)}
-    if not any(rule[1] == DNAT for rule in rules):
+    gone = {target(rule) for rule in rules if rule[1] in marks and any(w.startswith(marks[rule[1]]) for w in rule)}
+    # a plugin that was killed has deleted the rule that leads to a pod's chain, and not the chain
+    own = (rule[1] for rule in rules if any(w.startswith(marks["POSTROUTING"]) for w in rule))
+    gone |= {chain for chain in own if chain not in BUILT_IN}
+    if not any(rule[1] == DNAT and target(rule) not in gone for rule in rules):
         gone |= {chain for chain in chains if chain.startswith(HOSTPORT)}
     delete = [["-D", *rule[1:]] for rule in rules if target(rule) in gone and rule[1] not in gone]
     present = [chain for chain in chains if chain in gone]
     return delete + [["-F", chain] for chain in present] + [["-X", chain] for chain in present]
+
+
+def undeleted(saved: str, network: str) -> set[str]:
+    """Sandboxes that have rules still: what libcni remembers of them, nobody deleted either."""
+    return set(re.findall(rf'name: \\"{re.escape(network)}\\" id: \\"(\w+)\\"', saved))
 
 
 def target(rule: list[str]) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from knarr.client import ApiError, NotFound, Resource
 from knarr.client.informer import Informer, ObjectSink
@@ -107,27 +108,41 @@ class Objects:
             await client.close()
 
 
+class _Held(NamedTuple):
+    token: Token
+    expires: float
+
+
 class Tokens:
-    """Bound service-account tokens, kept until 80 % of their life (at most a day) has passed."""
+    """Bound service-account tokens, kept until 80 % of their life (at most a day) has passed.
+
+    clock: wall seconds. chance(): from 0 to 1; pods that were made together do not renew in one moment. Source:
+    pkg/kubelet/token/token_manager.go.
+    """
 
     LIFE = 0.8
     AGE_MAX_SECONDS = 24 * 3600
+    SPREAD_SECONDS_MAX, SPREAD_OF_LIFE_MAX = 10.0, 0.05
+    RETRY_SECONDS = 30.0
 
-    def __init__(self, client: Client, clock: Callable[[], float] = time.time) -> None:
-        self._client, self._clock = client, clock
-        self._held: dict[tuple[str, str, int], Token] = {}
+    def __init__(
+        self, client: Client, clock: Callable[[], float] = time.time, chance: Callable[[], float] = random.random
+    ) -> None:
+        self._client, self._clock, self._chance = client, clock, chance
+        self._held: dict[tuple[str, str, int], _Held] = {}
 
     def forget(self, uid: str) -> None:
         self._held = {key: token for key, token in self._held.items() if key[0] != uid}
 
     async def get(self, pod: Mapping[str, Any], audience: str, seconds: int) -> Token:
-        """Raises VolumeError."""
+        """The token that is held, or a new one once that is due; the old one as long as it is valid and no new one is
+        to be had. Raises VolumeError."""
         metadata = pod["metadata"]
         key = (metadata["uid"], audience, seconds)
         held = self._held.get(key)
         now = self._clock()
-        if held is not None and now < held.renew_at:
-            return held
+        if held is not None and now < held.token.renew_at:
+            return held.token
         account = pod["spec"].get("serviceAccountName") or "default"
         bound = {"kind": "Pod", "apiVersion": "v1", "name": metadata["name"], "uid": metadata["uid"]}
         body = {
@@ -143,19 +158,22 @@ class Tokens:
             answer = await self._client.create(
                 SERVICE_ACCOUNTS, body, metadata["namespace"], name=account, subresource="token"
             )
-        except NotFound:
-            raise VolumeError(f'failed to fetch token: serviceaccounts "{account}" not found') from None
         except ApiError as error:
-            if held is not None:
-                # The old one is still good for a fifth of its life: it stays, and is renewed soon.
-                log.warning("token not renewed: pod=%s error=%s", metadata["name"], error)
-                return Token(held.value, now + 30.0)
-            raise VolumeError(f"failed to fetch token: {error}") from None
+            why = f'serviceaccounts "{account}" not found' if isinstance(error, NotFound) else str(error)
+            if held is None:
+                raise VolumeError(f"failed to fetch token: {why}") from None
+            if now >= held.expires:
+                raise VolumeError(f"token expired and refresh failed: {why}") from None
+            # it is good for a fifth of its life yet
+            log.warning("token not renewed: pod=%s error=%s", metadata["name"], why)
+            return Token(held.token.value, min(now + self.RETRY_SECONDS, held.expires))
         from .observed import seconds as wall
 
-        life = max(wall(answer["status"]["expirationTimestamp"]) - now, 1.0)
-        token = Token(answer["status"]["token"], now + min(life * self.LIFE, self.AGE_MAX_SECONDS))
-        self._held[key] = token
+        expires = wall(answer["status"]["expirationTimestamp"])
+        life = max(expires - now, 1.0)
+        spread = self._chance() * min(self.SPREAD_SECONDS_MAX, life * self.SPREAD_OF_LIFE_MAX)
+        token = Token(answer["status"]["token"], now + min(life * self.LIFE, self.AGE_MAX_SECONDS) - spread)
+        self._held[key] = _Held(token, expires)
         return token
 
 

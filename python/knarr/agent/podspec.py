@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from . import env as environment
+from .cgroups import parent_path
 from .env import ConfigError, Sources, expand
-from .resources import container_limits, is_sidecar, pod_limits
+from .resources import container_limits, is_sidecar, pod_limits, qos_class
 from .runtime import ContainerSpec, Image, Mount, PortMapping, SandboxSpec
 from .security import container_security, namespaces, sandbox_security
 
@@ -56,6 +57,7 @@ class NodeFacts:
     cluster_domain: str = "cluster.local"
     resolv_conf: str = ""
     cgroups: bool = True
+    """Whether pods have cgroups: not where there are no containers."""
     sources: Sources = field(default_factory=Sources)
 
 
@@ -178,7 +180,12 @@ def identity_labels(pod: Mapping[str, Any], instance: str) -> dict[str, str]:
     }
 
 
-def sandbox_spec(pod: Mapping[str, Any], node: NodeFacts, attempt: int, cgroup_parent: str) -> SandboxSpec:
+def cgroup(pod: Mapping[str, Any], node: NodeFacts) -> str:
+    """The pod's cgroup; its sandbox and all of its containers are made inside."""
+    return parent_path(node.instance, qos_class(pod), pod["metadata"]["uid"]) if node.cgroups else ""
+
+
+def sandbox_spec(pod: Mapping[str, Any], node: NodeFacts, attempt: int) -> SandboxSpec:
     metadata, spec = pod["metadata"], pod["spec"]
     servers, searches, options = dns(pod, node)
     name, domain = hostname(pod, node.cluster_domain)
@@ -204,7 +211,7 @@ def sandbox_spec(pod: Mapping[str, Any], node: NodeFacts, attempt: int, cgroup_p
         ports=() if host_network else ports,
         labels={**(metadata.get("labels") or {}), **identity_labels(pod, node.instance)},
         annotations=dict(metadata.get("annotations") or {}),
-        cgroup_parent=cgroup_parent,
+        cgroup_parent=cgroup(pod, node),
         namespaces=namespaces(pod),
         security=sandbox_security(pod),
         sysctls=sysctls,

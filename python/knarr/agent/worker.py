@@ -18,17 +18,17 @@ from knarr.client.protocol import Client
 from knarr.kits.tasks import Backoff, Latch, TaskSet
 
 from . import step as steps
-from .cgroups import Cgroups, parent_path
+from .cgroups import Cgroups
 from .containers import ContainerStarter, StartFailed, read_termination
 from .events import Recorder
 from .hooks import HookError, run_hook
 from .images import Images
 from .objects import Objects, Tokens, sources
 from .observed import CrashBackoff, Failure, Observed, Rejection, deleting
-from .podspec import NodeFacts, every_container, pod_dir, referenced, sandbox_spec
+from .podspec import NodeFacts, cgroup, every_container, pod_dir, referenced, sandbox_spec
 from .probes import KINDS, ContainerProbes, Target
 from .reporter import Reporter
-from .resources import pod_limits, qos_class
+from .resources import pod_limits
 from .runtime import Container, ContainerState, Runtime, RuntimeCallError, Sandbox
 from .status import OWNED, Host, pod_status
 from .volumes import Context, PodVolumes, Token, teardown
@@ -259,6 +259,9 @@ class PodWorker:
         shared.objects.use(self.uid, self.pod["metadata"]["namespace"], self._wanted)
         await shared.objects.synced(self.uid)
         errors = await self._volumes.setup()
+        if not errors:
+            # what failed is tried again after a pause, its renewal, that may be overdue, with it
+            self._volumes_due = min(self._volumes_due, self._volumes.renew_at())
         for name, message in errors.items():
             if self._volume_errors is None or self._volume_errors.get(name) != message:
                 self._tell("Warning", "FailedMount", f'MountVolume.SetUp failed for volume "{name}" : {message}')
@@ -271,7 +274,6 @@ class PodWorker:
         else:
             self._volume_retry.reset()
         self._volume_errors = errors
-        self._volumes_due = min(self._volumes_due, self._volumes.renew_at())
 
     def _usage_step(self, now: float) -> float:
         if self._rejection is not None or self._gone or not self._volumes.limited():
@@ -370,11 +372,9 @@ class PodWorker:
         shared, facts = self._shared, self._shared.facts()
         if attempt and any(c.state is not ContainerState.CREATED for c in self.containers.values()):
             self._tell("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
-        parent = ""
+        spec = sandbox_spec(self.pod, facts, attempt)
         if shared.cgroups is not None:
-            parent = parent_path(facts.instance, qos_class(self.pod), self.uid)
-            await asyncio.to_thread(shared.cgroups.create, parent, pod_limits(self.pod))
-        spec = sandbox_spec(self.pod, facts, attempt, parent)
+            await asyncio.to_thread(shared.cgroups.create, spec.cgroup_parent, pod_limits(self.pod))
         self._starter.prepare_pod(self.pod, facts)
         try:
             sandbox_id = await shared.runtime.run_sandbox(spec)
@@ -573,8 +573,7 @@ class PodWorker:
             await asyncio.sleep(2.0)
             return
         if shared.cgroups is not None:
-            path = parent_path(facts.instance, qos_class(self.pod), self.uid)
-            await asyncio.to_thread(shared.cgroups.remove, path, True)
+            await asyncio.to_thread(shared.cgroups.remove, cgroup(self.pod, facts), True)
         self._cleaned = True
 
     async def _forget(self) -> None:

@@ -135,6 +135,11 @@ class Paths:
     def state(self) -> Path:
         return self.run / "state.json"
 
+    @property
+    def place(self) -> Path:
+        """Which network namespace the node lives in."""
+        return self.run / "netns"
+
 
 def default_data_dir() -> str:
     """`/var/lib/knarr` for root, the XDG state folder for everybody else."""
@@ -182,7 +187,7 @@ def load(data_dir: str) -> Config:
     directory = os.path.abspath(data_dir)
     values = remembered(directory)
     if not values:
-        raise Refusal(f"{directory} holds no cluster", "start one with `knarr up --data-dir DIR`")
+        raise Refusal(f"{directory} holds no cluster", "start one with `knarr up`, or name another with --data-dir")
     return settle(directory, {})
 
 
@@ -195,7 +200,10 @@ def remembered(directory: str) -> dict[str, Any]:
     except NotADirectoryError:
         raise Refusal(f"{directory} is not a directory", "name another with --data-dir") from None
     except PermissionError:
-        raise Refusal(f"{path} cannot be read by this user", "run as the user that started the cluster") from None
+        raise Refusal(
+            f"{directory} cannot be read by this user",
+            "run as the user that it belongs to, or name another with --data-dir",
+        ) from None
     except OSError as cause:
         raise Refusal(f"{path} cannot be read: {cause.strerror}", "name another with --data-dir") from None
     except ValueError as cause:
@@ -220,6 +228,8 @@ def checked(config: Config) -> Config:
             "use lower-case letters, digits, '-' and '.', at most 253, beginning and ending with a letter or digit",
         )
     address = parsed_address("--node-ip", config.node_ip)
+    if address.is_unspecified or address.is_multicast or (address.version == 4 and address.is_reserved):
+        raise Refusal(f"--node-ip {address} is no address of one host", "use one of this host's, such as 192.168.1.10")
     if not 1 <= config.port <= 65535:
         raise Refusal(f"--port {config.port} is no port", "use a number from 1 to 65535")
     if config.runtime not in RUNTIMES:
@@ -238,6 +248,10 @@ def checked(config: Config) -> Config:
         )
     if cluster.version != service.version:
         raise Refusal("--cluster-cidr and --service-cidr are of different address families", "use one family for both")
+    if service.version != 4:
+        raise Refusal(f"--service-cidr {service} is of IPv6", "use one of IPv4, such as 10.96.0.0/16")
+    if cluster.num_addresses < 16:
+        raise Refusal(f"--cluster-cidr {cluster} is too small", "use at least a /28: a bridge and every pod take of it")
     if cluster.overlaps(service):
         raise Refusal(
             f"--cluster-cidr {config.cluster_cidr} and --service-cidr {config.service_cidr} overlap",

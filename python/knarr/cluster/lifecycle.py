@@ -15,11 +15,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from knarr.cluster import notify
-from knarr.cluster.config import Config, remembered
+from knarr.cluster import notify, place
+from knarr.cluster.config import Config, Paths, remembered
 from knarr.cluster.prepare import prepare, refuse_taken_ports
 from knarr.cluster.process import Process
 from knarr.cluster.refusal import Refusal
@@ -82,13 +84,14 @@ def begin(config: Config) -> None:
     """Refuse what would fail later, then make what the roles need."""
     if supervisor_of(config) is not None:
         raise Refusal(f"a cluster already runs in {config.data_dir}", "see `knarr status`, or end it with `knarr down`")
-    refuse_taken_ports(config, {role for role in ROLES if role_of(config, role) is not None})
     if config.runtime == "cri":
         from knarr.agent import preflight
 
         problem = preflight(cri=config.cri)
         if problem:
             raise Refusal(*problem)
+        place.refuse(config)
+    refuse_taken_ports(config, {role for role in ROLES if role_of(config, role) is not None})
     prepare(config)
 
 
@@ -184,6 +187,21 @@ def hear(reader: int, config: Config) -> bool:
 
 def down(config: Config, say: Callable[[str], None], purge: bool = False) -> None:
     """End the servers, then the pods and what the node made for them; `purge` deletes the data too. Idempotent."""
+    with ExitStack() as stack:
+        # before what keeps the namespace ends
+        node = place.find(config)
+        if node is not None:
+            stack.callback(os.close, node)
+        end_servers(config, say)
+        if config.runtime == "cri" or place.recorded(config) is not None:
+            end_node(config, node, say)
+    if purge:
+        delete_data(config)
+        say(f"{config.data_dir} deleted")
+
+
+def end_servers(config: Config, say: Callable[[str], None]) -> None:
+    """End the supervisor and the roles, its own or left by an earlier one."""
     state = read_state(config)
     supervisor = Process.from_json(state.get("supervisor"))
     if supervisor is not None:
@@ -197,19 +215,62 @@ def down(config: Config, say: Callable[[str], None], purge: bool = False) -> Non
         if process is not None:
             process.end(STOP_SECONDS_MAX[name])
     config.paths.state.unlink(missing_ok=True)
-    if config.runtime == "cri":
-        from knarr.agent import AgentError, remove_node
-        from knarr.network.remove import remove_network
 
+
+def end_node(config: Config, node: int | None, say: Callable[[str], None]) -> None:
+    """End the pods, and last the network that marks where they were. node: a descriptor of its network namespace."""
+    from knarr.agent import AgentError, remove_node
+    from knarr.network.remove import remove_network
+
+    if node is None and place.recorded(config) is not None:
+        say("the node's network namespace is gone or out of sight; its pods are ended without it")
+    with place.inside(node):
         try:
-            remove_node(config.data_dir, cri=config.cri, node_name=config.node_name)
+            remove_node(config.data_dir, config.cri, config.node_name, network=node is not None)
         except AgentError as error:
             raise Refusal(error.message, error.hint) from None
         remove_network()
-        say("pods, their network and mounts ended")
-    if purge:
-        delete_data(config)
-        say(f"{config.data_dir} deleted")
+    config.paths.place.unlink(missing_ok=True)
+    say("pods, their network and mounts ended")
+
+
+def down_lost(directory: str, say: Callable[[str], None]) -> bool:
+    """End what is left of a cluster whose data directory was deleted while it ran; False where this network namespace
+    has nothing of it."""
+    node = place.lost_node(directory) if os.geteuid() == 0 else ""
+    if not node:
+        return False
+    from knarr.agent import end_lost_node
+    from knarr.network.remove import remove_network
+
+    for role in ("up", *reversed(ROLES)):
+        for process in called(role, directory):
+            process.end(STOP_SECONDS_MAX.get(role, DOWN_SECONDS_MAX))
+    end_lost_node(directory, node)
+    remove_network()
+    paths = Paths(Path(directory))
+    for folder in (paths.run, paths.logs):
+        shutil.rmtree(folder, ignore_errors=True)
+    if paths.data_dir.is_dir() and not any(paths.data_dir.iterdir()):
+        paths.data_dir.rmdir()
+    say(f"what was left of the cluster in {directory} ended")
+    return True
+
+
+def called(role: str, directory: str) -> list[Process]:
+    """The processes `knarr ROLE ... --data-dir DIRECTORY`, which no state file names any more."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        process = Process.of(int(entry))
+        # python knarr ROLE, python -m knarr ROLE
+        ours = os.fsencode(role) in words[2:4] and (b"--data-dir", os.fsencode(directory)) in pairwise(words)
+        if process is not None and ours:
+            found.append(process)
+    return found
 
 
 def delete_data(config: Config) -> None:

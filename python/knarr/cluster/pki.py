@@ -245,16 +245,10 @@ contexts:
 current-context: knarr
 """.encode()
     try:
-        unchanged = path.read_bytes() == text
-    except FileNotFoundError:
-        unchanged = False
-    if not unchanged:
-        try:
+        if not path.exists() or path.read_bytes() != text:
             write_private(path, text)
-        except OSError as cause:
-            raise Refusal(
-                f"{path} cannot be written: {cause.strerror}", "name another file with --kubeconfig"
-            ) from None
+    except OSError as cause:
+        raise Refusal(f"{path} cannot be written: {cause.strerror}", "name another file with --kubeconfig") from None
 
 
 def read_certificate(path: Path) -> x509.Certificate:

@@ -140,6 +140,8 @@ def refuse_taken_ports(config: Config, running: Collection[str] = ()) -> None:
 
     running: roles of this cluster that run and may hold their ports.
     """
+    if config.port == AgentConfig.port:
+        raise Refusal(f"--port {config.port} is the node's own port", "choose another with --port")
     if "server" not in running:
         for address in dict.fromkeys((config.node_ip, "127.0.0.1")):
             refuse_taken_port(address, config.port, "choose another with --port")

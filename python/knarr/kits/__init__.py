@@ -1,2 +1,2 @@
 """Helpers that know nothing of knarr: asyncio tasks (`tasks`), processes by pidfd (`process`), paths
-(`paths`), OCI image archives (`oci`)."""
+(`paths`), network namespaces (`netns`), OCI image archives (`oci`)."""

@@ -6,8 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
-SOCKET_PATH_BYTES_MAX = 107
-"""sun_path is 108 bytes with its NUL."""
+SOCKET_PATH_BYTES_MAX = 104
+"""sun_path is 108 bytes with its NUL, but containerd refuses paths of more than 104 on every system."""
 
 
 def short_id(*parts: str) -> str:

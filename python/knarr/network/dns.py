@@ -7,15 +7,14 @@ of the node that leads nowhere, so that queries of its pods, and of the node, en
 from __future__ import annotations
 
 import logging
-import subprocess
 from pathlib import Path
 
 from knarr import _core
+from knarr.network.links import LINK, ip
 from knarr.network.services import Backends, Key, Service
 
 log = logging.getLogger("knarr.network")
 
-LINK = "knarr-dns"
 PORT = 53
 
 
@@ -80,14 +79,3 @@ def ensure_link(address: str) -> None:
     bits = "128" if ":" in address else "32"
     ip("addr", "replace", f"{address}/{bits}", "dev", LINK)
     ip("link", "set", LINK, "up")
-
-
-def remove_link() -> None:
-    """Delete the link. Nothing happens where it is not there."""
-    ip("link", "del", LINK, tolerate="Cannot find device")
-
-
-def ip(*arguments: str, tolerate: str = "") -> None:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode and not (tolerate and tolerate in done.stderr):
-        raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")

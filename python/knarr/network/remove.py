@@ -3,7 +3,7 @@ restart of the agent, goes with `knarr down`."""
 
 from __future__ import annotations
 
-from knarr.network.dns import remove_link
+from knarr.network.links import remove_link
 from knarr.network.nft import Nft, ServiceTable
 
 

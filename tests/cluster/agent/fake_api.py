@@ -33,6 +33,9 @@ class FakeApi:
         self._changed: set[asyncio.Queue[tuple[str, str, dict[str, Any]]]] = set()
         self._runner: web.AppRunner | None = None
         self.tokens = 0
+        self.token_seconds = 3600.0
+        self.tokens_refused = 0
+        self.refuse_tokens = False
 
     async def start(self) -> str:
         app = web.Application()
@@ -119,8 +122,11 @@ class FakeApi:
         plural, name = parts[0], parts[1] if len(parts) > 1 else ""
         subresource = parts[2] if len(parts) > 2 else ""
         if subresource == "token":
+            if self.refuse_tokens:
+                self.tokens_refused += 1
+                return web.json_response({"kind": "Status", "reason": "NotFound", "code": 404}, status=404)
             self.tokens += 1
-            expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+            expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.token_seconds))
             return web.json_response(
                 {"status": {"token": f"token-{self.tokens}", "expirationTimestamp": expires}}, status=201
             )

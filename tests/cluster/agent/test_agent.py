@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from knarr.agent import mounts
-from knarr.agent.containerd import Containerd, instance_id
+from knarr.agent.config import instance_id
+from knarr.agent.containerd import Containerd
 from knarr.agent.drain import drain_and_remove
 from knarr.agent.server import Upgrade, Whole
 
@@ -29,6 +30,11 @@ def shell(text: str, **more: object) -> dict[str, object]:
 
 def left_groups(name: str) -> list[str]:
     return [str(g) for g in Path("/sys/fs/cgroup").rglob(name)]
+
+
+def occupied(group: Path) -> list[str]:
+    """The groups directly inside that have processes."""
+    return [path.parent.name for path in group.glob("*/cgroup.procs") if path.read_text().split()]
 
 
 @pytest.fixture
@@ -101,6 +107,8 @@ async def test_a_pod_runs_with_everything_its_spec_gives_it(node: TestNode) -> N
     uid = node.api.get("pods", "p")["metadata"]["uid"]  # type: ignore[index]
     limits = [Path(parent, f"pod{uid}/memory.limit_in_bytes"), Path(unified, f"pod{uid}/memory.max")]
     assert [p.read_text().strip() for p in limits if p.exists()] == [str(32 << 20)]
+    # sandbox and container are in it: limits of the pod hold for both
+    assert len(occupied(Path(parent, f"pod{uid}")) or occupied(Path(unified, f"pod{uid}"))) == 2
 
     # Changes reach what is mounted.
     volumes = node.config.pods_dir / uid / "volumes"

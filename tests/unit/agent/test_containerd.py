@@ -3,6 +3,7 @@ was started; the sandbox's image taken apart."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -69,20 +70,30 @@ def test_the_sandbox_s_image_is_the_pause_program_alone(tmp_path: Path) -> None:
     assert PAUSE.startswith(b"\x7fELF")
 
 
-def test_shims_that_containerd_forgot_are_ended_and_no_others(tmp_path: Path) -> None:
+def test_shims_that_containerd_forgot_are_ended_with_their_sockets_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def config(name: str) -> AgentConfig:
         return AgentConfig(kubeconfig=tmp_path, node_name="n", node_ip="127.0.0.1", data_dir=tmp_path / name)
 
     def shim(of: Containerd) -> subprocess.Popen[bytes]:
-        command = ["containerd-shim-runc-v2", "-c", "import time; time.sleep(60)", "-address", str(of.socket)]
+        program = ["containerd-shim-runc-v2", "-c", "import time; time.sleep(60)"]
+        command = [*program, "-namespace", "k8s.io", "-id", "0123", "-address", str(of.socket)]
         return subprocess.Popen(command, executable=sys.executable)
 
+    def socket_of(of: Containerd) -> Path:
+        return tmp_path / hashlib.sha256(f"{of.socket}/k8s.io/0123".encode()).hexdigest()
+
+    monkeypatch.setattr("knarr.agent.containerd.SHIM_SOCKETS", tmp_path)
     ours, theirs = Containerd(config("a")), Containerd(config("b"))
+    for each in (ours, theirs):
+        socket_of(each).touch()
     forgotten, other = shim(ours), shim(theirs)
     try:
         ours.end_shims()
         assert forgotten.wait(10) == -9
         assert other.poll() is None
+        assert not socket_of(ours).exists() and socket_of(theirs).exists()
     finally:
         for process in (forgotten, other):
             process.kill()

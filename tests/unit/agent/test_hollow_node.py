@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.cluster.agent.node import TestNode
 
 
-async def test_hollow_pods_become_ready_and_go(tmp_path: Path) -> None:
+async def test_hollow_pods_become_ready_and_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("knarr.agent.agent.ROTATE_SECONDS", 0.1)
     async with TestNode(tmp_path, "hollow") as node:
         for n in range(20):
             node.run(f"p{n}", {"readinessProbe": {"tcpSocket": {"port": 80}}}, initContainers=[])
@@ -23,3 +28,4 @@ async def test_hollow_pods_become_ready_and_go(tmp_path: Path) -> None:
         await asyncio.gather(*(node.until_gone(f"p{n}") for n in range(20)))
         assert node.agent is not None
         assert await node.agent.runtime.sandboxes() == []
+    assert "log not rotated" not in caplog.text, "there are none"

@@ -15,7 +15,10 @@ from knarr.cluster.config import settle
 @options.data_dir
 @options.cluster
 def command(data_dir: str | None, **given: Any) -> None:
-    """Run the API server with its store and scheduler in the foreground."""
+    """Run the API server in the foreground.
+
+    Its store and its scheduler are in the same process.
+    """
     config = settle(data_dir, given)
 
     def start() -> None:

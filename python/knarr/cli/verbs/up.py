@@ -16,7 +16,10 @@ from knarr.cluster.config import settle
 @options.cluster
 @click.option("--detach", is_flag=True, help="Return once the cluster serves; it goes on in the background.")
 def command(data_dir: str | None, detach: bool, **given: Any) -> None:
-    """Start a cluster on this machine: API server, controllers and a node."""
+    """Start a cluster on this machine.
+
+    API server with store and scheduler, controllers, and a node; again with no flags, the same cluster again.
+    """
     config = settle(data_dir, given)
     if detach:
         lifecycle.up_detached(config, lifecycle.say_on_stderr)

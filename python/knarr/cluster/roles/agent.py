@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knarr.agent import AgentConfig, AgentError, run
-from knarr.cluster import notify
+from knarr.cluster import notify, place
 from knarr.cluster.config import Config
 from knarr.cluster.refusal import Refusal
 
@@ -18,25 +19,23 @@ def for_cluster(config: Config) -> None:
     """Run the node of this data directory until SIGTERM."""
     paths = config.paths
     dns = config.service_address(10)
-    start(
-        AgentConfig(
-            kubeconfig=paths.kubeconfig("agent"),
-            node_name=config.node_name,
-            node_ip=config.node_ip,
-            data_dir=paths.data_dir,
-            runtime=config.runtime,
-            cri_endpoint=config.cri or "",
-            cluster_dns=(dns,),
-            pod_cidr=config.pod_cidr,
-            bind=config.node_ip,
-            tls_cert=paths.pki / "kubelet.crt",
-            tls_key=paths.pki / "kubelet.key",
-            client_ca=paths.pki / "ca.crt",
-        ),
-        paths.kubeconfig("proxy"),
-        config.cluster_cidr,
-        dns,
+    agent = AgentConfig(
+        kubeconfig=paths.kubeconfig("agent"),
+        node_name=config.node_name,
+        node_ip=config.node_ip,
+        data_dir=paths.data_dir,
+        runtime=config.runtime,
+        cri_endpoint=config.cri or "",
+        cluster_dns=(dns,),
+        pod_cidr=config.pod_cidr,
+        bind=config.node_ip,
+        tls_cert=paths.pki / "kubelet.crt",
+        tls_key=paths.pki / "kubelet.key",
+        client_ca=paths.pki / "ca.crt",
     )
+    # hollow pods have no network
+    with place.claimed(config) if config.runtime == "cri" else nullcontext():
+        start(agent, paths.kubeconfig("proxy"), config.cluster_cidr, dns)
 
 
 def start(config: AgentConfig, proxy_kubeconfig: Path, cluster_cidr: str, dns: str) -> None:
