@@ -63,7 +63,8 @@ build() {
     [ -x .venv/bin/python ] || { say "making .venv"; $PYTHON -m venv .venv; }
     say "building knarr (the first time takes some minutes)"
     log=.venv/build.log
+    touch .venv/begun # what changes while it builds is built the next time
     { .venv/bin/pip install --disable-pip-version-check -q 'maturin>=1.16,<2' &&
         .venv/bin/maturin develop --release --locked; } >$log 2>&1 || { tail -n 30 $log >&2; fail "the build failed" "see $log"; }
-    touch .venv/built
+    mv .venv/begun .venv/built
 }

@@ -34,7 +34,7 @@ MASKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?<=-){RANDOM}{{8,10}}\b", "HASH"),
         (rf"(?<=pod-template-hash[=:])\s*\"?{RANDOM}{{8,10}}\"?", "HASH"),
         # the addresses that transcripts give themselves are left
-        (r"\b10\.(?!96\.0\.1\b|96\.77\.|1\.2\.)\d+\.\d+\.\d+\b", "ADDRESS"),
+        (r"\b10\.(?!96\.0\.1\b|96\.77\.[78]\b|1\.2\.)\d+\.\d+\.\d+\b", "ADDRESS"),
         (r"(?<=nodePort = )3(?!123)\d{4}\b", "NODEPORT"),
         (r"(?<=:)3(?!123)\d{4}(?=/TCP)", "NODEPORT"),
         (r"(Resource Version: +)\d+", r"\1RV"),

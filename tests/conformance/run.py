@@ -81,7 +81,9 @@ def run(
     command = [
         *(*enter, peers / "bin" / "ginkgo", f"--procs={1 if alone else options.procs}", f"--timeout={options.timeout}"),
         *("--no-color", "--keep-going", "--poll-progress-after=0", f"--focus={focus}"),
-        *("--skip=\\[Flaky\\]" if alone else f"--skip={ALONE.pattern}|\\[Flaky\\]", "--json-report=report.json"),
+        # A --focus means both runs: each takes its own.
+        "--label-filter=Serial || Disruptive" if alone else f"--skip={ALONE.pattern}",
+        *("--skip=\\[Flaky\\]", "--json-report=report.json"),
         *(f"--output-dir={out}", peers / "bin" / "e2e.test", "--", f"--kubeconfig={kubeconfig}", "--provider=skeleton"),
         *("--num-nodes=1", "--allowed-not-ready-nodes=-1", "--dns-domain=cluster.local", "--disable-log-dump"),
         *(f"--kube-api-content-type={options.type}", f"--report-dir={out}"),

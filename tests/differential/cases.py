@@ -378,6 +378,28 @@ def cases() -> Iterator[tuple[str, Object]]:
             "wrong replicas": {"spec__replicas": "x"},
         }.items():
             yield name, change(base, **places)
+    plain = change(deployment("ReplicationController"), apiVersion="v1", spec__selector={"app": "x"})
+    yield "plain", plain
+    for name, places in {
+        "no selector": {"spec__selector": DELETE},
+        "empty selector": {"spec__selector": {}},
+        "no selector nor labels": {"spec__selector": DELETE, "spec__template__metadata": DELETE},
+        "label selector": {"spec__selector": {"matchLabels": {"app": "x"}}},
+        "own labels": {"metadata__labels": {"a": "b"}},
+        "labels": {"spec__template__metadata__labels": {"app": "y"}},
+        "two of three labels": {"spec__template__metadata__labels": {"app": "x", "b": "c", "d": "e"}},
+        "bad labels": {"spec__selector": {"a b": "c d"}, "spec__template__metadata__labels": {"a b": "c d"}},
+        "no template": {"spec__template": DELETE},
+        "empty": {"spec": {}},
+        "replicas": {"spec__replicas": -1, "spec__minReadySeconds": -1},
+        "restart policy": {"spec__template__spec__restartPolicy": "OnFailure"},
+        "deadline": {"spec__template__spec__activeDeadlineSeconds": 5},
+        "template": {"spec__template__spec__containers": []},
+        "status": {"status": {"replicas": 3}},
+        "name": {"metadata__name": "A b"},
+        "wrong replicas": {"spec__replicas": "x"},
+    }.items():
+        yield name, change(plain, **places)
     for name, places in {
         "recreate": {"spec__strategy": {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}},
         "recreate fine": {"spec__strategy": {"type": "Recreate"}},
@@ -540,6 +562,13 @@ def updates() -> Iterator[tuple[str, Object, dict[str, Any]]]:
             "spec__template__metadata__labels": {"app": "z"},
         },
     )
+    controller = change(deployment("ReplicationController"), apiVersion="v1", spec__selector={"app": "x"})
+    other = {"app": "z"}
+    yield "selector", controller, {"spec__selector": other, "spec__template__metadata__labels": other}
+    yield "labels alone", controller, {"spec__template__metadata__labels": other}
+    yield "selector gone", controller, {"spec__selector": DELETE, "spec__template__metadata__labels": other}
+    yield "scaled", controller, {"spec__replicas": 0, "status__replicas": 5}
+    yield "template gone", controller, {"spec__template": DELETE}
     frozen = simple("ConfigMap", data={"a": "b"}, immutable=True)
     yield "immutable", frozen, {"data": {"a": "c"}}
     yield "thawed", frozen, {"immutable": False}

@@ -78,7 +78,8 @@ def main() -> None:
         one = f"{place}/{old['metadata']['name']}"
         new = change(made, **places)
         code, answer = peer.call("PUT", one + "?dryRun=All", new)
-        peer.call("DELETE", one + "?gracePeriodSeconds=0")
+        # No controller runs there that would take off the finalizer with which some kinds orphan their pods.
+        peer.call("DELETE", one + "?gracePeriodSeconds=0&propagationPolicy=Background")
         out["update"].append({"name": name, "given": made, "new": new, **verdict(code, answer)})
     json.dump(out, sys.stdout, indent=1)
     sys.stdout.write("\n")

@@ -23,6 +23,7 @@ NAMES = (
     "node_lifecycle",
     "pod_garbage_collector",
     "replicaset",
+    "replicationcontroller",
     "root_ca",
     "serviceaccount",
 )

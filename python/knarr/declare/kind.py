@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from knarr.declare.columns import AGE, NAME, Column
 from knarr.declare.json import Node, Nodes
 from knarr.declare.plugins import Plugin
+
+#: What becomes of an owner's dependents when its deletion does not say.
+Dependents = Literal["delete", "orphan", "none"]
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -48,11 +51,14 @@ class TypeRules:
 
 @dataclass(frozen=True)
 class Scale:
-    """Where the scale subresource finds its numbers."""
+    """Where the scale subresource finds its numbers, and the selector. labels: that is a map of labels, not a
+    LabelSelector.
+    """
 
     spec_replicas: str = "spec.replicas"
     status_replicas: str = "status.replicas"
     selector: str = "spec.selector"
+    labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class Subresource:
                 "specReplicas": self.scale.spec_replicas,
                 "statusReplicas": self.scale.status_replicas,
                 "selector": self.scale.selector,
+                "labels": self.scale.labels,
             }
         return out
 
@@ -154,6 +161,7 @@ class Kind:
     create_on_update: bool = False
     unconditional_update: bool = True
     graceful: bool = False
+    dependents: Dependents = "delete"
     virtual: bool = False
     hooks: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
@@ -213,6 +221,7 @@ class Kind:
             "createOnUpdate": self.create_on_update,
             "unconditionalUpdate": self.unconditional_update,
             "graceful": self.graceful,
+            "dependents": self.dependents,
             "virtualKind": self.virtual,
             "description": self.description,
         }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use knarr_base::{Revision, WallTime};
 use knarr_schema::FieldError;
 use knarr_schema::admission::Operation;
+use knarr_schema::doc::Dependents;
 use knarr_store::Record;
 use knarr_value::Value;
 
@@ -347,14 +348,15 @@ fn grace(old: &Value, options: &DeleteOptions, now: WallTime) -> Grace {
 
 /// The finalizers with which the garbage collector is told what to do with dependents; `None` if they stay as they are.
 fn collector_finalizers(entry: &crate::KindEntry, old: &Value, options: &DeleteOptions) -> Option<Vec<String>> {
-    // Events are nobody's owners: their strategy has garbage collection switched off.
-    let unsupported = entry.compiled.kind == "Event";
+    let policy = entry.compiled.dependents;
     let has = |finalizer: &str| meta::finalizers(old).any(|one| one == finalizer);
     let (orphan, foreground) = match (options.orphan_dependents, options.propagation_policy.as_deref()) {
-        _ if unsupported => (false, false),
+        _ if policy == Dependents::None => (false, false),
         (Some(orphan), _) => (orphan, false),
         (None, Some(policy)) => (policy == "Orphan", policy == "Foreground"),
-        (None, None) => (has(ORPHAN), has(FOREGROUND) && !has(ORPHAN)),
+        // A finalizer that the object has says more than its kind.
+        (None, None) if has(ORPHAN) || has(FOREGROUND) => (has(ORPHAN), !has(ORPHAN)),
+        (None, None) => (policy == Dependents::Orphan, false),
     };
     let before: Vec<&str> = meta::finalizers(old).collect();
     let mut after: Vec<String> =

@@ -41,7 +41,10 @@ fn scale_of(scale: &ScaleDoc, object: &Value) -> Value {
     }
     let mut status = Map::new();
     status.insert("replicas", replicas(&scale.status_replicas));
-    let selector = at(&scale.selector).and_then(|selector| LabelSelector::from_value(selector).ok());
+    let selector = at(&scale.selector).and_then(|selector| match selector {
+        Value::Map(labels) if scale.labels => Some(LabelSelector::from_labels(labels)),
+        selector => LabelSelector::from_value(selector).ok(),
+    });
     if let Some(selector) = selector.map(|selector| selector.to_string()).filter(|text| !text.is_empty()) {
         status.insert("selector", selector);
     }

@@ -3,7 +3,7 @@
 use crate::admission::{Admission, AdmissionRequest, Denied, Read, Reads};
 use crate::decode::{DecodeError, Decoded};
 use crate::defaults::Defaults;
-use crate::doc::{AllocationDoc, ColumnDoc, KindDoc, PrepareDoc, ScaleDoc, StorageDoc};
+use crate::doc::{AllocationDoc, ColumnDoc, Dependents, KindDoc, PrepareDoc, ScaleDoc, StorageDoc};
 use crate::error::{CompileError, FieldError};
 use crate::prepare::Prepare;
 use crate::rules::{Builder, Rules};
@@ -119,6 +119,7 @@ pub struct CompiledKind {
     pub create_on_update: bool,
     pub unconditional_update: bool,
     pub graceful: bool,
+    pub dependents: Dependents,
     pub virtual_kind: bool,
     pub description: String,
     /// Field name, the paths it is looked for at, and its default.
@@ -190,6 +191,7 @@ impl CompiledKind {
             create_on_update: doc.create_on_update,
             unconditional_update: doc.unconditional_update,
             graceful: doc.graceful,
+            dependents: doc.dependents,
             virtual_kind: doc.virtual_kind,
             description: doc.description,
         })

@@ -69,6 +69,8 @@ pub struct KindDoc {
     /// Default grace period of a deletion: only pods have one (`spec.terminationGracePeriodSeconds`).
     #[serde(default)]
     pub graceful: bool,
+    #[serde(default)]
+    pub dependents: Dependents,
     /// Create-only kinds answered by a cold route; nothing is stored.
     #[serde(default)]
     pub virtual_kind: bool,
@@ -119,6 +121,22 @@ pub struct ScaleDoc {
     pub status_replicas: String,
     /// A LabelSelector, answered as text.
     pub selector: String,
+    /// The selector is a map of labels.
+    #[serde(default)]
+    pub labels: bool,
+}
+
+/// What becomes of an object's dependents when its deletion does not say (rest.GarbageCollectionPolicy).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Dependents {
+    /// They go with their owner.
+    #[default]
+    Delete,
+    /// They stay, without it: kinds older than garbage collection.
+    Orphan,
+    /// There are none, whatever the deletion says.
+    None,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -189,6 +189,16 @@ OBJECTS: list[tuple[str, Json, Json | None]] = [
         obj("apps/v1", "ReplicaSet", "r", spec=WORK),
         {"replicas": 2, "readyReplicas": 1},
     ),
+    (
+        f"api/v1/namespaces/{NS}/replicationcontrollers",
+        obj("v1", "ReplicationController", "c", spec={"replicas": 3, "template": WORK["template"]}),
+        {"replicas": 2, "readyReplicas": 1},
+    ),
+    (
+        f"api/v1/namespaces/{NS}/replicationcontrollers",
+        obj("v1", "ReplicationController", "zero", spec={"replicas": 0, "template": WORK["template"]}),
+        None,
+    ),
     (f"api/v1/namespaces/{NS}/endpoints", obj("v1", "Endpoints", "none"), None),
     (
         f"api/v1/namespaces/{NS}/endpoints",
@@ -367,7 +377,8 @@ def main(url: str, cert: str, key: str) -> None:
     pathlib.Path(__file__).with_name("tables.json").write_text("{" + text + "}\n")
     server.call("PATCH", going, {"metadata": {"finalizers": None}}, TYPES["merge"])
     for collection, body, _ in OBJECTS:
-        server.call("DELETE", f"{collection}/{body['metadata']['name']}?gracePeriodSeconds=0")
+        name = body["metadata"]["name"]
+        server.call("DELETE", f"{collection}/{name}?gracePeriodSeconds=0&propagationPolicy=Background")
 
 
 if __name__ == "__main__":

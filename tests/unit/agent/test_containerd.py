@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -30,7 +31,7 @@ def test_a_container_s_root_is_open_whatever_mask_the_agent_has(
 ) -> None:
     """`knarr up --detach` sets 077; containerd makes each container's / under the mask it inherits."""
     told = tmp_path / "told"
-    fake = script(tmp_path / "containerd", f"umask > {told}.new && mv {told}.new {told}")
+    fake = script(tmp_path / "containerd", f"umask > {told}.new && mv {told}.new {told}; exec sleep 60")
     script(tmp_path / "runc", "")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     config = AgentConfig(
@@ -38,13 +39,18 @@ def test_a_container_s_root_is_open_whatever_mask_the_agent_has(
     )
     before = os.umask(0o077)
     try:
-        Containerd(config, str(fake))._spawn()
+        containerd = Containerd(config, str(fake))
+        containerd._spawn()
     finally:
         os.umask(before)
-    until = time.monotonic() + 10
-    while not told.exists():
-        assert time.monotonic() < until, "the program did not start"
-        time.sleep(0.01)
+    assert containerd._process is not None
+    try:
+        until = time.monotonic() + 10
+        while not told.exists():
+            assert time.monotonic() < until, "the program did not start"
+            time.sleep(0.01)
+    finally:
+        os.kill(containerd._process.pid, signal.SIGKILL)
     assert told.read_text().strip() == "0022"
 
 

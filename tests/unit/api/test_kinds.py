@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 CRATE = ROOT / "rust" / "knarr-schema"
 
 STORED = {
-    "": "Binding ConfigMap Endpoints Event Namespace Node Pod Secret Service ServiceAccount",
+    "": "Binding ConfigMap Endpoints Event Namespace Node Pod ReplicationController Secret Service ServiceAccount",
     "apps": "Deployment ReplicaSet",
     "coordination.k8s.io": "Lease",
     "discovery.k8s.io": "EndpointSlice",

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from knarr._core import View
 from knarr.client.protocol import Object, Resource
 from knarr.controllers.runtime.declare import Controller, bind, subscribe, union
+from knarr.controllers.runtime.objects import PODS
 from knarr.controllers.runtime.plan import Plan, Write
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -196,3 +198,28 @@ def _merged(before: Any, patch: Any) -> Any:
         else:
             after[key] = _merged(after.get(key), value)
     return after
+
+
+def make_ready(w: World, chance: float = 1.0, rng: random.Random | None = None) -> bool:
+    """The kubelet: pods become ready, those being deleted go. Whether anything was left to do."""
+    busy = False
+    for pod in w.of(PODS):
+        meta, status = pod["metadata"], pod.get("status", {})
+        if "deletionTimestamp" in meta:
+            w.remove(PODS, meta["namespace"], meta["name"])
+        elif status.get("phase") != "Running":
+            busy = True
+            if rng is None or rng.random() < chance:
+                ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+                spec = pod["spec"] | {"nodeName": "n1"}
+                w.put(PODS, pod | {"spec": spec, "status": {"phase": "Running", "conditions": [ready]}})
+    return busy
+
+
+def settle(w: World) -> None:
+    for _ in range(60):
+        w.settle()
+        make_ready(w)
+        if not w.told_any():
+            return
+    raise AssertionError("pods and their owners do not come to rest")

@@ -1,4 +1,4 @@
-"""Deployment and ReplicaSet: tables of one decision each, and the promise that they settle and then write nothing.
+"""Deployment, with ReplicaSet below it: one decision each, and the promise that they settle and then write nothing.
 
 The law: whatever the sizes, templates, readiness and failed writes on the way, once nothing fails any more the number
 of pods is what was asked for, all of the newest template, and another look at everything plans no write. Bounds hold at
@@ -10,13 +10,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from knarr.controllers import deployment, replicaset
 from knarr.controllers.runtime.objects import DEPLOYMENTS, PODS, REPLICA_SETS
-from knarr.controllers.runtime.plan import slow_start
-from support import World
+from support import World, make_ready, settle
 
 
 def body(replicas: int, image: str = "a", **spec: Any) -> dict[str, Any]:
@@ -30,31 +28,6 @@ def body(replicas: int, image: str = "a", **spec: Any) -> dict[str, Any]:
 
 def world() -> World:
     return World(deployment.CONTROLLER, replicaset.CONTROLLER)
-
-
-def make_ready(w: World, chance: float = 1.0, rng: random.Random | None = None) -> bool:
-    """The kubelet: pods become ready, those being deleted go. Whether anything was left to do."""
-    busy = False
-    for pod in w.of(PODS):
-        meta, status = pod["metadata"], pod.get("status", {})
-        if "deletionTimestamp" in meta:
-            w.remove(PODS, meta["namespace"], meta["name"])
-        elif status.get("phase") != "Running":
-            busy = True
-            if rng is None or rng.random() < chance:
-                ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-                spec = pod["spec"] | {"nodeName": "n1"}
-                w.put(PODS, pod | {"spec": spec, "status": {"phase": "Running", "conditions": [ready]}})
-    return busy
-
-
-def settle(w: World) -> None:
-    for _ in range(60):
-        w.settle()
-        make_ready(w)
-        if not w.told_any():
-            return
-    raise AssertionError("pods and sets do not come to rest")
 
 
 def images(w: World) -> list[str]:
@@ -199,76 +172,3 @@ def test_it_settles_whatever_fails_and_then_writes_nothing(
     assert w.plan("deployment", "n/web").writes == []
     status = w.of(DEPLOYMENTS)[0]["status"]
     assert [status.get(f) for f in ("replicas", "updatedReplicas", "availableReplicas")] == [replicas] * 3
-
-
-@pytest.mark.parametrize(("count", "groups"), [(0, []), (1, [0]), (4, [0, 1, 1, 2]), (8, [0, 1, 1, 2, 2, 2, 2, 3])])
-def test_slow_start_doubles(count: int, groups: list[int]) -> None:
-    assert slow_start(count) == groups
-
-
-def test_a_refused_pod_ends_the_batch_and_is_said_in_the_status() -> None:
-    w = world()
-    spec = body(5)["spec"]
-    w.put(REPLICA_SETS, {"metadata": {"name": "rs", "namespace": "n"}, "spec": spec})
-    calls = iter([False, True, True])
-    w.step("replicaset", "n/rs", lambda: next(calls, False))
-    assert len(w.of(PODS)) == 1, "one, then both of the second batch refused, and no third batch"
-    (failure,) = w.of(REPLICA_SETS)[0]["status"]["conditions"]
-    assert (failure["type"], failure["reason"], failure["message"]) == (
-        "ReplicaFailure",
-        "FailedCreate",
-        "quota exceeded",
-    )
-    settle(w)
-    assert len(w.of(PODS)) == 5 and w.of(REPLICA_SETS)[0]["status"]["conditions"] == []
-
-
-def pod(name: str, **fields: Any) -> replicaset.Pod:
-    given = {"created": "2026-01-01T00:00:00Z", "node": "n1", "phase": "Running", "ready": "True"}
-    given |= {"ready_since": "2026-01-01T00:00:10Z"} | fields
-    rest = {field: None for field in replicaset.Pod._fields[4:]}
-    return replicaset.Pod("n", name, name, 1, **(rest | given))
-
-
-def test_the_cheapest_to_lose_go_first() -> None:
-    """Each pod differs from the last, ordinary one in one respect; the order is getPodsToDelete's."""
-    from collections import Counter
-
-    pods = [
-        pod("ordinary"),
-        pod("unassigned", node=None),
-        pod("pending", phase="Pending"),
-        pod("unready", ready="False"),
-        pod("cheap", cost="-5"),
-        pod("doubled", node="n2"),
-        pod("lately-ready", ready_since="2026-01-01T00:00:20Z"),
-        pod("restarted", restarts=3),
-        pod("young", created="2026-01-01T00:00:05Z"),
-    ]
-    order = [p.name for p in replicaset.rank(pods, Counter({"n1": 1, "n2": 2}))]
-    expected = [
-        "unassigned",
-        "pending",
-        "unready",
-        "cheap",
-        "doubled",
-        "lately-ready",
-        "restarted",
-        "young",
-        "ordinary",
-    ]
-    assert order == expected
-
-
-def test_pods_are_adopted_and_released_by_the_selector() -> None:
-    w = world()
-    w.put(REPLICA_SETS, {"metadata": {"name": "rs", "namespace": "n"}, "spec": body(1)["spec"]})
-    w.put(PODS, {"metadata": {"name": "p", "namespace": "n", "labels": {"app": "web"}}, "spec": {"nodeName": "x"}})
-    w.settle()
-    (adopted,) = w.of(PODS)
-    assert [owner["name"] for owner in adopted["metadata"]["ownerReferences"]] == ["rs"]
-    meta = adopted["metadata"] | {"labels": {"app": "other"}}
-    w.put(PODS, adopted | {"metadata": meta})
-    w.settle()
-    owned = {p["metadata"]["name"]: p["metadata"].get("ownerReferences") for p in w.of(PODS)}
-    assert owned["p"] == [] and len(owned) == 2

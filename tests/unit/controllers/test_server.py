@@ -27,6 +27,7 @@ from knarr.controllers.runtime.objects import (
     NODES,
     PODS,
     REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     SERVICE_ACCOUNTS,
     SERVICES,
 )
@@ -190,6 +191,41 @@ async def test_orphans_stay_and_are_adopted(tmp_path: os.PathLike[str]) -> None:
 
         await eventually("the set was adopted", adopted)
         assert {pod["metadata"]["uid"] for pod in (await client.list(PODS, namespace))["items"]} == before
+
+
+async def test_a_replication_controller_leaves_its_pods(tmp_path: os.PathLike[str]) -> None:
+    """A deletion that does not say orphans them, as no other kind's does; another one of the same labels takes them."""
+    async with cluster(tmp_path) as (client, namespace):
+        template = deployment(2)["spec"]["template"]
+        body = {"metadata": {"name": "c"}, "spec": {"replicas": 2, "template": template}}
+        made = await client.create(REPLICATION_CONTROLLERS, body, namespace)
+        assert made["spec"]["selector"] == made["metadata"]["labels"] == {"app": "web"}
+
+        async def ready() -> bool:
+            running = await run_pods(client, namespace)
+            status = (await client.get(REPLICATION_CONTROLLERS, "c", namespace))["status"]
+            return running == 2 and status.get("readyReplicas") == status.get("availableReplicas") == 2
+
+        await eventually("two pods", ready)
+        before = {pod["metadata"]["uid"] for pod in (await client.list(PODS, namespace))["items"]}
+        await client.delete(REPLICATION_CONTROLLERS, "c", namespace)
+
+        async def owners() -> list[str]:
+            pods = (await client.list(PODS, namespace))["items"]
+            assert {pod["metadata"]["uid"] for pod in pods} == before
+            return [owner["uid"] for pod in pods for owner in pod["metadata"].get("ownerReferences", [])]
+
+        async def gone() -> bool:
+            rest = (await client.list(REPLICATION_CONTROLLERS, namespace))["items"]
+            return not rest and not await owners()
+
+        await eventually("the pods lost their owner", gone)
+        made = await client.create(REPLICATION_CONTROLLERS, body, namespace)
+
+        async def adopted() -> bool:
+            return await owners() == [made["metadata"]["uid"]] * 2
+
+        await eventually("the pods were adopted", adopted)
 
 
 async def test_a_silent_node_is_tainted_and_its_pods_evicted(tmp_path: os.PathLike[str]) -> None:

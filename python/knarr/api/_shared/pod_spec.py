@@ -1,7 +1,6 @@
-"""PodSpec and PodTemplateSpec: what Pod, Deployment and ReplicaSet share."""
+"""PodSpec and PodTemplateSpec: what Pod and all that makes pods share."""
 
 from knarr.declare import TypeRules, clear, copy, each, set_to
-from knarr.declare.json import Nodes
 from knarr.declare.rules import (
     all_of,
     apply,
@@ -11,7 +10,6 @@ from knarr.declare.rules import (
     fail,
     first,
     forbidden,
-    forbidden_pointer,
     is_set,
     is_unset,
     is_value,
@@ -180,27 +178,4 @@ POD_TEMPLATE = TypeRules(
     uses=(POD_SPEC,),
 )
 
-#: A template of pods that always run.
-LONG_RUNNING_TEMPLATE: Nodes = (
-    native("templateLabels"),
-    at("template", apply("PodTemplateSpec")),
-    when(
-        not_(is_value("template.spec.restartPolicy", "Always")),
-        at("template.spec.restartPolicy", one_of("Always")),
-    ),
-    at(
-        "template.spec.activeDeadlineSeconds",
-        forbidden_pointer("activeDeadlineSeconds in ReplicaSet is not Supported"),
-    ),
-)
-
-#: The selector of a workload: given, well formed, not empty.
-WORKLOAD_SELECTOR: Nodes = (
-    at(
-        "selector",
-        required(pointer=True),
-        native("workloadSelector"),
-    ),
-)
-
-__all__ = ["LONG_RUNNING_TEMPLATE", "POD_SPEC", "POD_TEMPLATE", "WORKLOAD_SELECTOR"]
+__all__ = ["POD_SPEC", "POD_TEMPLATE"]

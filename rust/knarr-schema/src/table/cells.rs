@@ -124,7 +124,8 @@ pub(super) fn service_ports(row: &Row<'_>) -> Value {
     none_if_empty(list(row.object, &["spec", "ports"]).iter().map(shown).collect::<Vec<_>>().join(","))
 }
 
-pub(super) fn service_selector(row: &Row<'_>) -> Value {
+/// A selector that is a map of labels.
+pub(super) fn selector_labels(row: &Row<'_>) -> Value {
     let selector = row.object.path(&["spec", "selector"]).and_then(Value::as_map);
     let mut pairs: Vec<String> =
         selector.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();

@@ -49,7 +49,7 @@ pub fn cell(name: &str) -> Option<Cell> {
         "service.clusterIP" => cells::service_cluster_ip,
         "service.externalIP" => cells::service_external_ip,
         "service.ports" => cells::service_ports,
-        "service.selector" => cells::service_selector,
+        "selector.labels" => cells::selector_labels,
         "deployment.ready" => cells::deployment_ready,
         "workload.containers" => |row| cells::containers(row, "name"),
         "workload.images" => |row| cells::containers(row, "image"),

@@ -214,6 +214,11 @@ impl LabelSelector {
         Ok(LabelSelector { requirements, nothing: false })
     }
 
+    /// A map of labels as a selector: `spec.selector` of a ReplicationController. What is no text counts as "".
+    pub fn from_labels(labels: &Map) -> Self {
+        Self::from_equals(labels.iter().map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default())))
+    }
+
     /// A selector of plain equalities (`spec.selector` of a Service or a ReplicationController), unchecked as there.
     pub fn from_equals<K: Into<Str>, V: Into<Str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         let one = |(k, v): (K, V)| Requirement { key: k.into(), operator: Operator::Equals, values: vec![v.into()] };

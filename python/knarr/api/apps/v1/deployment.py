@@ -1,6 +1,6 @@
 """Deployment: pods of one template, replaced step by step when it changes."""
 
-from knarr.declare import AGE, NAME, Column, Kind, Scale, Subresource, TypeRules, set_to, steps
+from knarr.declare import AGE, NAME, Column, Kind, TypeRules, set_to, steps
 from knarr.declare.kind import status
 from knarr.declare.rules import (
     apply,
@@ -18,7 +18,8 @@ from knarr.declare.rules import (
     when,
 )
 
-from ..._shared.pod_spec import LONG_RUNNING_TEMPLATE, POD_TEMPLATE, WORKLOAD_SELECTOR
+from ..._shared.pod_spec import POD_TEMPLATE
+from ..._shared.workload import WORKLOAD_SELECTOR, long_running_template, scale, status_counts, template_columns
 
 _STRATEGY = at(
     "strategy",
@@ -50,7 +51,8 @@ DEPLOYMENT_SPEC = TypeRules(
     rules=(
         at("replicas", between(0)),
         *WORKLOAD_SELECTOR,
-        *LONG_RUNNING_TEMPLATE,
+        native("templateLabels"),
+        *long_running_template("ReplicaSet"),
         _STRATEGY,
         at("minReadySeconds", between(0)),
         at("revisionHistoryLimit", between(0)),
@@ -63,29 +65,16 @@ DEPLOYMENT_SPEC = TypeRules(
     uses=(POD_TEMPLATE,),
 )
 
-_STATUS = at(
-    "status",
-    *(
-        at(field, between(0))
-        for field in (
-            "observedGeneration",
-            "replicas",
-            "updatedReplicas",
-            "readyReplicas",
-            "availableReplicas",
-            "unavailableReplicas",
-            "terminatingReplicas",
-            "collisionCount",
-        )
-    ),
-    *(
-        when(over(field, "replicas"), at(field, fail("invalid", "cannot be greater than status.replicas")))
-        for field in ("updatedReplicas", "readyReplicas", "availableReplicas")
-    ),
-    when(
-        over("availableReplicas", "readyReplicas"),
-        at("availableReplicas", fail("invalid", "cannot be greater than readyReplicas")),
-    ),
+_STATUS = status_counts(
+    "observedGeneration",
+    "replicas",
+    "updatedReplicas",
+    "readyReplicas",
+    "availableReplicas",
+    "unavailableReplicas",
+    "terminatingReplicas",
+    "collisionCount",
+    parts=("updatedReplicas", "readyReplicas", "availableReplicas"),
 )
 
 KIND = Kind(
@@ -103,10 +92,7 @@ KIND = Kind(
     has_status=True,
     generation=("spec", "metadata.annotations"),
     prepare_status=(steps.keep("metadata.labels"),),
-    subresources=(
-        status(meta_update(), _STATUS),
-        Subresource("scale", ("get", "patch", "update"), body=("autoscaling", "v1", "Scale"), scale=Scale()),
-    ),
+    subresources=(status(meta_update(), _STATUS), scale()),
     columns=(
         NAME,
         Column("Ready", "Number of the pod with ready state", cell="deployment.ready"),
@@ -126,16 +112,16 @@ KIND = Kind(
             cell="integer",
         ),
         AGE,
-        Column("Containers", "Names of each container in the template.", cell="workload.containers", priority=1),
-        Column("Images", "Images referenced by each container in the template.", cell="workload.images", priority=1),
-        Column(
-            "Selector",
-            (
-                "Label selector for pods. Existing ReplicaSets whose pods are selected by this will be "
-                "the ones affected by this deployment."
+        *template_columns(
+            Column(
+                "Selector",
+                (
+                    "Label selector for pods. Existing ReplicaSets whose pods are selected by this will be "
+                    "the ones affected by this deployment."
+                ),
+                cell="workload.selector",
+                priority=1,
             ),
-            cell="workload.selector",
-            priority=1,
         ),
     ),
 )

@@ -1,10 +1,11 @@
 """ReplicaSet: so many pods of one template."""
 
-from knarr.declare import AGE, NAME, Column, Kind, Scale, Selectable, Subresource, TypeRules, set_to
+from knarr.declare import Column, Kind, Selectable, TypeRules, set_to
 from knarr.declare.kind import status
-from knarr.declare.rules import apply, at, between, fail, immutable, meta_create, meta_update, over, when
+from knarr.declare.rules import apply, at, between, immutable, meta_create, meta_update, native
 
-from ..._shared.pod_spec import LONG_RUNNING_TEMPLATE, POD_TEMPLATE, WORKLOAD_SELECTOR
+from ..._shared.pod_spec import POD_TEMPLATE
+from ..._shared.workload import WORKLOAD_SELECTOR, long_running_template, replica_columns, scale, status_counts
 
 REPLICASET_SPEC = TypeRules(
     "ReplicaSetSpec",
@@ -14,32 +15,20 @@ REPLICASET_SPEC = TypeRules(
         at("replicas", between(0)),
         at("minReadySeconds", between(0)),
         *WORKLOAD_SELECTOR,
-        *LONG_RUNNING_TEMPLATE,
+        native("templateLabels"),
+        *long_running_template("ReplicaSet"),
     ),
     uses=(POD_TEMPLATE,),
 )
 
-_STATUS = at(
-    "status",
-    *(
-        at(field, between(0))
-        for field in (
-            "replicas",
-            "fullyLabeledReplicas",
-            "readyReplicas",
-            "availableReplicas",
-            "terminatingReplicas",
-            "observedGeneration",
-        )
-    ),
-    *(
-        when(over(field, "replicas"), at(field, fail("invalid", "cannot be greater than status.replicas")))
-        for field in ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
-    ),
-    when(
-        over("availableReplicas", "readyReplicas"),
-        at("availableReplicas", fail("invalid", "cannot be greater than readyReplicas")),
-    ),
+_STATUS = status_counts(
+    "replicas",
+    "fullyLabeledReplicas",
+    "readyReplicas",
+    "availableReplicas",
+    "terminatingReplicas",
+    "observedGeneration",
+    parts=("fullyLabeledReplicas", "readyReplicas", "availableReplicas"),
 )
 
 KIND = Kind(
@@ -56,45 +45,20 @@ KIND = Kind(
     update=(meta_update(), at("spec", apply("ReplicaSetSpec")), at("spec.selector", immutable())),
     has_status=True,
     generation=("spec",),
-    subresources=(
-        status(meta_update(), _STATUS),
-        Subresource("scale", ("get", "patch", "update"), body=("autoscaling", "v1", "Scale"), scale=Scale()),
-    ),
+    subresources=(status(meta_update(), _STATUS), scale()),
     selectable=(Selectable("status.replicas", default="0"),),
-    columns=(
-        NAME,
-        Column(
-            "Desired",
-            (
-                "Replicas is the number of desired pods. This is a pointer to distinguish between "
-                "explicit zero and unspecified. Defaults to 1. More info: "
-                "https://kubernetes.io/docs/concepts/workloads/controllers/replicaset"
-            ),
-            path="spec.replicas",
-            cell="integer",
-            type="integer",
+    columns=replica_columns(
+        desired=(
+            "Replicas is the number of desired pods. This is a pointer to distinguish between "
+            "explicit zero and unspecified. Defaults to 1. More info: "
+            "https://kubernetes.io/docs/concepts/workloads/controllers/replicaset"
         ),
-        Column(
-            "Current",
-            (
-                "Replicas is the most recently observed number of non-terminating pods. More info: "
-                "https://kubernetes.io/docs/concepts/workloads/controllers/replicaset"
-            ),
-            path="status.replicas",
-            cell="integer",
-            type="integer",
+        current=(
+            "Replicas is the most recently observed number of non-terminating pods. More info: "
+            "https://kubernetes.io/docs/concepts/workloads/controllers/replicaset"
         ),
-        Column(
-            "Ready",
-            "The number of non-terminating pods targeted by this ReplicaSet with a Ready Condition.",
-            path="status.readyReplicas",
-            cell="integer",
-            type="integer",
-        ),
-        AGE,
-        Column("Containers", "Names of each container in the template.", cell="workload.containers", priority=1),
-        Column("Images", "Images referenced by each container in the template.", cell="workload.images", priority=1),
-        Column(
+        ready="The number of non-terminating pods targeted by this ReplicaSet with a Ready Condition.",
+        selector=Column(
             "Selector",
             (
                 "Selector is a label query over pods that should match the replica count. If the selector"

@@ -34,6 +34,7 @@ KIND = Kind(
     update=RULES,
     selectable=SELECTABLE,
     create_on_update=True,
+    dependents="none",
     columns=(
         Column(
             "Last Seen",

@@ -263,7 +263,7 @@ KIND = Kind(
                 "and LoadBalancer. Ignored if type is ExternalName. More info: "
                 "https://kubernetes.io/docs/concepts/services-networking/service/"
             ),
-            cell="service.selector",
+            cell="selector.labels",
             priority=1,
         ),
     ),

@@ -32,6 +32,7 @@ KIND = Kind(
         Selectable("reportingController"),
     ),
     create_on_update=True,
+    dependents="none",
     storage=Storage(
         "",
         "v1",

@@ -68,6 +68,7 @@ pub const ALL: &[(&str, Run)] = &[
     ("intOrPercent", workload::int_or_percent),
     ("rollingUpdate", workload::rolling_update),
     ("templateLabels", workload::template_labels),
+    ("templateLabelsOfMap", workload::template_labels_of_map),
     ("dataSize", data::size),
     ("dataImmutable", data::immutable),
     ("podUpdate", pod_update::run),

@@ -1,4 +1,4 @@
-//! Deployment and ReplicaSet: rolling updates, and the labels of the template.
+//! Deployment, ReplicaSet and ReplicationController: rolling updates, and the labels of the template.
 
 use super::super::{NULL, Scope};
 use crate::error::FieldError;
@@ -47,18 +47,29 @@ pub fn rolling_update(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
 /// At a spec with `selector` and `template`: the selector selects what the template makes.
 pub fn template_labels(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     let selector = scope.get("selector");
-    let labels = scope.value.path(&["template", "metadata", "labels"]).unwrap_or(&NULL);
     let Ok(parsed) = LabelSelector::from_value(selector) else { return };
     let unset = |field: &str| crate::rules::is_unset(selector.get(field).unwrap_or(&NULL));
     // No selector at all selects nothing; an empty one everything.
     if !selector.is_null() && unset("matchLabels") && unset("matchExpressions") {
         return;
     }
-    if selector.is_null() || !parsed.matches(labels) {
+    selects_template(scope, &parsed, errors);
+}
+
+/// The same where the selector is a map of labels. An empty one, or no template at all, is another rule's to refuse.
+pub fn template_labels_of_map(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let Some(selector) = scope.get("selector").as_map().filter(|labels| !labels.is_empty()) else { return };
+    if !scope.get("template").is_null() {
+        selects_template(scope, &LabelSelector::from_labels(selector), errors);
+    }
+}
+
+fn selects_template(scope: &Scope<'_>, selector: &LabelSelector, errors: &mut Vec<FieldError>) {
+    let labels = scope.value.path(&["template", "metadata", "labels"]).unwrap_or(&NULL);
+    if !selector.matches(labels) {
         let template = scope.path.field("template");
         let path = template.field("metadata").child("labels");
-        let shown = if labels.is_null() { NULL.clone() } else { labels.clone() };
-        errors.push(FieldError::invalid(path, shown, "`selector` does not match template `labels`"));
+        errors.push(FieldError::invalid(path, labels.clone(), "`selector` does not match template `labels`"));
     }
 }
 
