@@ -1,7 +1,8 @@
 """Clusters for tests: started by the command that a user types, driven by kubectl, ended and looked after.
 
-A hollow cluster needs no root and lives on a loopback address of its own, so that several can run side by side; a real
-one runs containers in the root namespace. Everything lies in a temporary folder.
+A hollow cluster needs no root and lives on a loopback address of its own, so that several can run side by side; one
+with real containers lives in a network namespace of its own (tests/cluster/hosts.py). Everything lies in a temporary
+folder.
 """
 
 from __future__ import annotations

@@ -12,8 +12,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from clusters import IMAGES, ROOT, Cluster, cluster
+from clusters import IMAGES, ROOT, Cluster, cluster, logs
 from targets import Target, given
+
+from tests.cluster.hosts import HostCluster, hosts
 
 
 @pytest.fixture(scope="session")
@@ -44,21 +46,22 @@ def images() -> Path:
 
 
 @pytest.fixture(scope="session")
-def real(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[Cluster]:
-    """A cluster that runs containers, with the local images loaded. Needs root."""
+def real(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Iterator[HostCluster]:
+    """A cluster that runs containers, with the local images loaded. Needs root.
+
+    It lives in a network namespace of its own, which this one reaches: here a developer's cluster may run, or what is
+    left of one that was killed."""
     assert os.geteuid() == 0, "tests with real containers need root"
     from knarr.agent.containerd import import_images
-    from knarr.cluster.config import default_node_ip
 
-    with cluster(tmp_path_factory.mktemp("real"), default_node_ip(), "cri") as made:
-        import_images(endpoint(made), images)
-        yield made
-
-
-def endpoint(made: Cluster) -> str:
-    """The CRI endpoint of a cluster's own containerd."""
-    from knarr.agent import AgentConfig
-    from knarr.agent.containerd import Containerd
-
-    config = AgentConfig(kubeconfig=made.kubeconfig, node_name=made.node, node_ip=made.address, data_dir=made.data_dir)
-    return Containerd(config).endpoint
+    with hosts(1) as [(name, address)]:
+        made = HostCluster(tmp_path_factory.mktemp("real") / "data", address, 6443, "cri", namespace=name)
+        try:
+            done = made.up()
+            assert done.code == 0, done.err + logs(made)
+            import_images(f"unix://{made.socket}", images)
+            yield made
+        finally:
+            if made.data_dir.exists():
+                done = made.down("--purge")
+                assert done.code == 0, done.err

@@ -24,7 +24,9 @@ from .fake_api import FakeApi
 
 ROOT = Path(__file__).resolve().parents[3]
 NODE = "node-1"
-CIDR = "10.253.7.0/24"
+RUN = os.getpid()
+"""Names and addresses of this process: what a run that was killed left behind is in nobody's way."""
+CIDR = f"10.253.{RUN % 250}.0/24"
 
 
 @functools.cache
@@ -47,8 +49,7 @@ def config_for(data_dir: Path, runtime: str = "cri", **more: Any) -> AgentConfig
         data_dir=data_dir,
         runtime=runtime,
         pod_cidr=CIDR,
-        # A name of this process: another run's bridge is not touched.
-        bridge=f"kt{os.getpid() % 10_000_000}",
+        bridge=f"kt{RUN % 10_000_000}",
         port=0,
         **more,
     )
