@@ -82,6 +82,9 @@ def go_quote(text: str) -> str:
     return '"' + "".join(parts) + '"'
 
 
+_POD_LEVEL = ("cpu", "memory")  # what a pod as a whole can be limited in and resourceFieldRef can name
+
+
 def field_value(pod: Mapping[str, Any], path: str, sources: Sources) -> str:
     """A fieldRef's value. Raises ConfigError for a path that is not supported."""
     metadata, spec = pod["metadata"], pod["spec"]
@@ -118,6 +121,8 @@ def resource_value(pod: Mapping[str, Any], container_name: str, selector: Mappin
         raise ConfigError(f"unsupported container resource : {selector['resource']}")
     resources = container.get("resources") or {}
     value = amount(resources.get(which), resource)
+    if which == "limits" and not value and resource in _POD_LEVEL:
+        value = amount((spec.get("resources") or {}).get("limits"), resource)
     if which == "limits" and not value:
         value = amount(sources.allocatable, resource)
     divisor = quantity(selector.get("divisor") or "1") or Fraction(1)

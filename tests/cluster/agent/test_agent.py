@@ -95,7 +95,7 @@ async def test_a_pod_runs_with_everything_its_spec_gives_it(node: TestNode) -> N
     lines = text.splitlines()
     assert lines[0] == f"env=from-map/32/{status['podIP']}"
     assert lines[1] == 'from-maphiddentoken-1app="p"made' or lines[1].startswith("from-maphiddentoken-1")
-    assert "440\n2777" in text and "\n1234\n" in text and " 777" in text
+    assert "440\n3777" in text and "\n1234\n" in text and " 777" in text
     assert "CapEff:\t0000000000000000" in text and "Read-only file system" in text
     assert f"{status['podIP']}\thost-a" in text and "nameserver 192.0.2.1" in text and "search x.example" in text
     reasons = [reason for _, reason, _ in node.api.events("p")]

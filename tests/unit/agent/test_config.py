@@ -94,6 +94,18 @@ def test_environment_comes_from_all_its_sources_and_later_ones_win() -> None:
 
 
 @pytest.mark.parametrize(
+    ("own", "pod", "expected"),
+    [("1", "2", "1"), (None, "2", "2"), (None, None, "4"), (None, "0", "4")],
+)
+def test_a_limit_that_is_not_set_is_the_pods_or_else_the_nodes(own: str | None, pod: str | None, expected: str) -> None:
+    container = {"env": [{"name": "CPU", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]}
+    subject = make(container | ({"resources": {"limits": {"cpu": own}}} if own else {}))
+    subject["spec"]["resources"] = {"limits": {"cpu": pod}} if pod else {}
+    sources = Sources(allocatable={"cpu": "4"})
+    assert environment(subject, subject["spec"]["containers"][0], sources) == {"CPU": expected}
+
+
+@pytest.mark.parametrize(
     ("container", "message"),
     [
         ({"envFrom": [{"configMapRef": {"name": "no"}}]}, 'configmap "no" not found'),

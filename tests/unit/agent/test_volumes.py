@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import os
 import stat
 from pathlib import Path
@@ -125,6 +126,15 @@ def test_fs_group_owns_and_may_read(tmp_path: Path) -> None:
     assert tree(tmp_path / "u/volumes/kubernetes.io~configmap/v")["a"][1] == 0o440
     found = (tmp_path / "u/volumes/kubernetes.io~empty-dir/e").stat()
     assert stat.S_IMODE(found.st_mode) == 0o2777 and found.st_gid == os.getgid()
+
+
+def test_an_empty_dir_in_memory_keeps_the_mode_of_a_tmpfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sticky, so that users of one volume do not delete each other's files; subPaths inherit it."""
+    monkeypatch.setattr("knarr.agent.mounts.mount", lambda *_, **__: None)
+    made = context(tmp_path, SOURCES, {"name": "e", "emptyDir": {"medium": "Memory"}}, securityContext={"fsGroup": 0})
+    setup(dataclasses.replace(made, mounts=True))
+    path = tmp_path / "u/volumes/kubernetes.io~empty-dir/e"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o3777
 
 
 def test_an_empty_dir_keeps_its_content_and_tells_when_it_is_too_large(tmp_path: Path) -> None:

@@ -26,10 +26,12 @@ class EmptyDir:
         if self.path.is_dir():
             return
         self.path.mkdir(parents=True)
+        mode = 0o777
         if self._memory and self._context.mounts:
             size = self._size()
             mounts.mount("tmpfs", str(self.path), "tmpfs", data=f"size={size}" if size else "")
-        self.path.chmod(0o777)
+            mode = 0o1777  # a tmpfs is sticky from the start, and a kubelet leaves it so
+        self.path.chmod(mode)
         own(self.path, self._context.fs_group, read_only=False)
 
     def _size(self) -> int:
