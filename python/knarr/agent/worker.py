@@ -487,10 +487,7 @@ class PodWorker:
             self._tasks.spawn(shared.look(self, container.id), f"ended/{name}")
         if hook:
             self._latch.set()
-            try:
-                await self._post_start(spec, container, hook)
-            finally:
-                self._hooks.discard(container.id)
+            await self._post_start(spec, container, hook)
 
     async def _sandbox_died(self, sandbox: Sandbox) -> bool:
         try:
@@ -519,6 +516,9 @@ class PodWorker:
             self._tell("Warning", "FailedPostStartHook", "PostStartHook failed", spec["name"])
             grace = steps.grace_seconds(self.pod)
             self._kill(steps.KillContainer(container.id, spec["name"], grace, "FailedPostStartHook"))
+        else:
+            # Not otherwise: what is killed, or cut short by the pod's end, does not count as running on its way.
+            self._hooks.discard(container.id)
 
     def _kill(self, action: steps.KillContainer) -> None:
         """Begin, or begin anew with a shorter grace period."""
