@@ -137,6 +137,14 @@ def test_packets_go_where_the_elements_say(in_node: Callable[..., Any]) -> None:
 
     apply(service(affinity_seconds=60), backends(0, 1))
     assert len(several(PODS[0], url)) == 1, "a client stays with its endpoint"
+    apply(service(affinity_seconds=2), backends(0, 1))
+    for _ in range(2):
+        fetch(PODS[1], url)
+        time.sleep(1.2)
+    remembered = subprocess.run(
+        ["ip", "netns", "exec", NODE, "nft", "list", "map", "ip", "knarr", "affinity"], capture_output=True, text=True
+    )
+    assert f"{POD_ADDRESSES[1]} . {SERVICE}" in remembered.stdout, "as long as it comes again in time"
 
     in_node(table.remove)
     listed = subprocess.run(["ip", "netns", "exec", NODE, "nft", "list", "ruleset"], capture_output=True, text=True)

@@ -14,6 +14,7 @@ from .podspec import host_ports
 from .quantity import amount, milli, whole
 from .resources import pod_total
 
+OS_LABEL = "kubernetes.io/os"
 SAFE_SYSCTLS = (
     "kernel.shm_rmid_forced",
     "net.ipv4.ip_local_port_range",
@@ -40,6 +41,12 @@ def admit(
 
     The message is that of the Event; the status says `Pod was rejected: ` before it.
     """
+    wanted_os = (pod["spec"].get("nodeSelector") or {}).get(OS_LABEL)
+    if wanted_os is not None and wanted_os != (node["metadata"].get("labels") or {}).get(OS_LABEL):
+        text = f"Failed to admit pod as the `{OS_LABEL}` label doesn't match node label"
+        return Rejection("PodOSSelectorNodeLabelDoesNotMatch", text)
+    if (pod["spec"].get("os") or {}).get("name", "linux") != "linux":
+        return Rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     others = list(others)
     allocatable = node["status"].get("allocatable") or {}
     capacity = whole(amount(allocatable, "pods"))

@@ -72,6 +72,7 @@ class Agent:
         self._ending: set[str] = set()
         self._started = time.time()
         self._services = ObjectSink()
+        self._cidrs = ""
         self._resolv_conf = (0.0, "")
         self.synced = asyncio.Event()
 
@@ -152,8 +153,7 @@ class Agent:
         spawn(self._pleg.run_lists(), "lists")
         if self.config.runtime == "cri":  # hollow containers write nothing
             spawn(self._rotate(), "rotate")
-        if self.config.runtime == "cri" and not self.config.pod_cidr and not self.config.cri_endpoint:
-            spawn(self._follow_node(), "node")
+        spawn(self._follow_node(), "node")
         for companion in companions:
             spawn(self._companion(companion), "companion")
 
@@ -191,15 +191,17 @@ class Agent:
     def _take_pod_cidr(self) -> None:
         spec = self.node.node.get("spec") or {}
         cidrs = ",".join(spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else []))
-        if cidrs and not self.config.pod_cidr:
+        if cidrs and not self.config.pod_cidr and cidrs != self._cidrs:
+            self._cidrs = cidrs
             self._write_cni(cidrs)
 
     async def _follow_node(self) -> None:
-        """Until the Node has its range: given by a controller after the registration."""
+        """What others write to the Node: labels, its range of addresses, conditions that are this agent's to tell."""
 
-        def changed(_event: str, node: Mapping[str, Any], _before: Mapping[str, Any] | None) -> None:
-            self.node.node["spec"] = node.get("spec") or {}
-            self._take_pod_cidr()
+        def changed(event: str, node: dict[str, Any], _before: Mapping[str, Any] | None) -> None:
+            if event != "DELETED":
+                self.node.seen(node)
+                self._take_pod_cidr()
 
         name = f"metadata.name={self.config.node_name}"
         await Informer(self._watch_client, NODES, ObjectSink(changed), field_selector=name).run()
@@ -250,20 +252,35 @@ class Agent:
         status = pod.get("status") or {}
         sandboxes, containers = self._found.pop(uid, ([], []))
         worker = PodWorker(self._shared, pod, tuple(sandboxes), tuple(containers))
+        unsure = False
         if not sandboxes and status.get("phase") not in ("Succeeded", "Failed") and not status.get("startTime"):
-            rejection = admit(pod, self.node.node, self._active(), self.config.allowed_unsafe_sysctls)
-            if rejection is not None:
-                self.recorder.pod(pod, "Warning", rejection.reason, rejection.message)
-                worker.reject(Rejection(rejection.reason, f"Pod was rejected: {rejection.message}"))
+            rejection = self._judge(worker)
+            unsure = rejection is not None and rejection.reason == "NodeAffinity"
+            if rejection is not None and not unsure:
+                self._reject(worker, rejection)
         self.workers[uid] = worker
-        self._tasks.spawn(self._work(worker), f"pod/{pod['metadata']['name']}")
+        self._tasks.spawn(self._work(worker, unsure), f"pod/{pod['metadata']['name']}")
 
-    def _active(self) -> list[Mapping[str, Any]]:
+    def _judge(self, worker: PodWorker) -> Rejection | None:
         ended = ("Succeeded", "Failed")
-        return [w.pod for w in self.workers.values() if (w.pod.get("status") or {}).get("phase") not in ended]
+        others = [
+            w.pod
+            for w in self.workers.values()
+            if w is not worker and (w.pod.get("status") or {}).get("phase") not in ended
+        ]
+        return admit(worker.pod, self.node.node, others, self.config.allowed_unsafe_sysctls)
 
-    async def _work(self, worker: PodWorker) -> None:
+    def _reject(self, worker: PodWorker, rejection: Rejection) -> None:
+        self.recorder.pod(worker.pod, "Warning", rejection.reason, rejection.message)
+        worker.reject(Rejection(rejection.reason, f"Pod was rejected: {rejection.message}"))
+
+    async def _work(self, worker: PodWorker, unsure: bool) -> None:
+        """unsure: the pod wants labels that the Node had not when last heard of; the scheduler may have heard later."""
         try:
+            if unsure:
+                await self.node.read()
+                if (rejection := self._judge(worker)) is not None:
+                    self._reject(worker, rejection)
             await worker.run()
         finally:
             if self.workers.get(worker.uid) is worker:

@@ -21,6 +21,7 @@ from knarr.client.protocol import Client
 
 from .config import LEVEL, AgentConfig
 from .observed import timestamp
+from .reporter import revision
 from .runtime import Image, Runtime, RuntimeCallError, RuntimeInfo
 
 log = logging.getLogger(__name__)
@@ -188,6 +189,18 @@ class NodeStatus:
         config = self._config
         return allocatable(self.machine, config.max_pods, config.system_reserved_memory)
 
+    def seen(self, node: dict[str, Any]) -> None:
+        """The object as it is in the API now, or was a moment ago."""
+        if revision(node) >= revision(self.node):
+            self.node = node
+
+    async def read(self) -> None:
+        """Ask for the object; what is known stays where the server does not answer."""
+        try:
+            self.seen(await self._client.get(NODES, self._config.node_name))
+        except ApiError as error:
+            log.warning("node not read: error=%s", error)
+
     async def _status(self, heartbeat: bool) -> dict[str, Any]:
         config = self._config
         self.machine = measure(config.data_dir)
@@ -275,6 +288,8 @@ class NodeStatus:
         status = await self._status(due)
         old = self.node.get("status") or {}
         patch = {k: v for k, v in status.items() if old.get(k) != v}
+        if not due and _told(old.get("conditions") or [], status["conditions"]):
+            patch.pop("conditions", None)
         # The server prints quantities in its own form; what only differs in form is not told again and again.
         if not due and set(patch) <= {"capacity", "allocatable"} and self._same_amounts(old, patch):
             return
@@ -337,6 +352,12 @@ class NodeStatus:
                 return
         body = {**self._lease, "spec": {**(self._lease.get("spec") or {}), **spec}}
         self._lease = await self._client.update(LEASES, name, body, LEASE_NAMESPACE)
+
+
+def _told(there: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> bool:
+    """Whether all that is wanted is there; conditions of others stand beside it."""
+    by_type = {c["type"]: c for c in there}
+    return all(by_type.get(c["type"]) == c for c in wanted)
 
 
 def _is_ready(status: Mapping[str, Any]) -> bool:

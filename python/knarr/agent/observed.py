@@ -55,7 +55,8 @@ class Observed:
     probes: by container id. failures: by container name, only while nothing of it runs. sandbox_retry_at: 0 or when
     the next sandbox may be made. volumes_ready: all are mounted; volumes_failed: one was tried in vain. cleaned:
     nothing of the pod is left but records and logs. gone: the object is no longer in the API. restarting: names of
-    containers that were killed to be started again, whatever the restart policy says of their exit code.
+    containers that were killed to be started again, whatever the restart policy says of their exit code. hooks: ids of
+    containers whose postStart is under way.
     """
 
     sandboxes: tuple[Sandbox, ...] = ()
@@ -70,6 +71,7 @@ class Observed:
     cleaned: bool = False
     gone: bool = False
     restarting: frozenset[str] = frozenset()
+    hooks: frozenset[str] = frozenset()
 
     def newest(self, name: str) -> Container | None:
         found = self.containers.get(name)

@@ -74,6 +74,9 @@ def container_status(
     """One entry of containerStatuses. old: the entry last reported, for what the runtime has forgotten."""
     name, spec = container["name"], pod["spec"]
     found = observed.containers.get(name, ())
+    if found and found[0].id in observed.hooks and found[0].state is ContainerState.RUNNING:
+        # It counts as running when its postStart has ended; until then there is what was before.
+        found = found[1:]
     newest = found[0] if found else None
     status: dict[str, Any] = {
         "name": name,

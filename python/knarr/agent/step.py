@@ -187,21 +187,27 @@ def _run(pod: Mapping[str, Any], observed: Observed, now: float, wake: float) ->
             wake = min(wake, at)
             waiting |= wait
     kept = 0
+    held = False
     for container in spec["containers"]:
         name = container["name"]
         current = observed.newest(name)
         if current is not None and current.state is ContainerState.RUNNING:
             kill = _why_kill(pod, container, current, observed)
             kept += 1
+            held = held or current.id in observed.hooks
             if kill is not None:
                 actions.append(kill)
             continue
         if should_restart(pod, container, current) or name in observed.restarting:
             kept += 1
+            if held:
+                continue
             more, at, wait = _start(pod, container, observed, now)
             actions += more
             wake = min(wake, at)
             waiting |= wait
+            # What comes after a container may rely on its postStart having ended.
+            held = bool(more) and bool((container.get("lifecycle") or {}).get("postStart"))
     if kept == 0:
         # All done: sidecars and the sandbox have nothing to stay for.
         end = _end(pod, observed)
@@ -254,7 +260,7 @@ def _init(
                     actions.append(kill)
                 probe = observed.probes.get(current.id)
                 started = probe.started if probe is not None else "startupProbe" not in container
-                if started or main_began:
+                if (started and current.id not in observed.hooks) or main_began:
                     continue
                 return False, actions, wake, waiting
             more, at, wait = _start(pod, container, observed, now)

@@ -84,6 +84,7 @@ class PodWorker:
         self._failures: dict[str, Failure] = {}
         self._backoffs: dict[str, CrashBackoff] = {}
         self._restarting: set[str] = set()
+        self._hooks: set[str] = set()
         self._told_backoff: set[str] = set()
         self._rejection: Rejection | None = None
         self._sandbox_retry = Backoff(0.5, 10.0)
@@ -199,6 +200,7 @@ class PodWorker:
             cleaned=self._cleaned,
             gone=self._gone,
             restarting=frozenset(self._restarting),
+            hooks=frozenset(self._hooks),
         )
 
     def _show(self, decision: steps.Decision, now: float) -> None:
@@ -298,7 +300,7 @@ class PodWorker:
             specs = {c["name"]: c for c in every_container(self.pod)}
             for container in self.containers.values():
                 spec = specs.get(container.name)
-                if spec is None or container.state is not ContainerState.RUNNING:
+                if spec is None or container.state is not ContainerState.RUNNING or container.id in self._hooks:
                     continue
                 if any(f"{kind}Probe" in spec for kind in KINDS):
                     wanted[container.id] = (container, spec)
@@ -477,10 +479,12 @@ class PodWorker:
         self._restarting.discard(name)
         if backoff is not None:
             self._backoffs[name] = backoff
+        hook = ((spec.get("lifecycle") or {}).get("postStart")) or {}
+        if hook:
+            self._hooks.add(container.id)
         self._take(replace(container, sandbox_id=sandbox.id))
         if shared.ended_unseen(container.id):
             self._tasks.spawn(shared.look(self, container.id), f"ended/{name}")
-        hook = ((spec.get("lifecycle") or {}).get("postStart")) or {}
         if hook:
             self._latch.set()
             await self._post_start(spec, container, hook)
@@ -512,6 +516,9 @@ class PodWorker:
             self._tell("Warning", "FailedPostStartHook", "PostStartHook failed", spec["name"])
             grace = steps.grace_seconds(self.pod)
             self._kill(steps.KillContainer(container.id, spec["name"], grace, "FailedPostStartHook"))
+        else:
+            # Not otherwise: what is killed, or cut short by the pod's end, does not count as running on its way.
+            self._hooks.discard(container.id)
 
     def _kill(self, action: steps.KillContainer) -> None:
         """Begin, or begin anew with a shorter grace period."""

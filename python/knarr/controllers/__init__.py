@@ -18,6 +18,7 @@ NAMES = (
     "deployment",
     "endpoints",
     "endpointslice",
+    "endpointslice_mirroring",
     "garbage_collector",
     "namespace",
     "node_lifecycle",

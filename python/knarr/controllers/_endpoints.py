@@ -1,5 +1,5 @@
-"""What Endpoints and EndpointSlice controllers have in common: which pods of a Service are endpoints, and at which
-ports.
+"""What the controllers of Endpoints and EndpointSlices have in common: which pods of a Service are endpoints, and at
+which ports.
 
 Source: kubernetes `pkg/controller/util/endpoint/controller_utils.go`, `k8s.io/endpointslice` `utils.go`.
 """
@@ -108,3 +108,12 @@ def target(pod: Pod) -> Object:
 def named(pod: Pod, service: Service) -> str:
     """The host name DNS gives the pod under the service, "" for none."""
     return pod.hostname if pod.hostname and pod.subdomain == service.name else ""
+
+
+def same_ports(given: list[Object] | None, wanted: list[Object]) -> bool:
+    """Whether two lists of slice ports say the same, in whatever order and with whatever defaults written out."""
+
+    def key(port: Object) -> tuple[Any, ...]:
+        return (port.get("name") or "", port.get("protocol") or "TCP", port.get("port"), port.get("appProtocol") or "")
+
+    return sorted(map(key, given or []), key=str) == sorted(map(key, wanted), key=str)

@@ -74,7 +74,10 @@ def reconcile(views: Views, key: str, now: datetime) -> Plan:
             seen = {"status": {"observedGeneration": deployment.generation}}
             plan.writes.append(_status_patch(deployment, seen))
         return plan
-    sets = _claim(views, plan, deployment, selector)
+    sets, adopting = _claim(views, plan, deployment, selector)
+    if adopting:
+        # One of them may be the new set: nothing else is decided before they are seen to be ours.
+        return plan
     new = rollout.find_new(deployment, sets)
     old = [row for row in sets if new is None or row.uid != new.uid]
     work = _Work(
@@ -110,12 +113,13 @@ def reconcile(views: Views, key: str, now: datetime) -> Plan:
     return plan
 
 
-def _claim(views: Views, plan: Plan, deployment: Deployment, selector: dict[str, Any]) -> list[ReplicaSet]:
-    """The sets that are the deployment's, adopting and releasing by the selector."""
+def _claim(views: Views, plan: Plan, deployment: Deployment, selector: dict[str, Any]) -> tuple[list[ReplicaSet], bool]:
+    """(the sets that are the deployment's, whether others are being adopted), releasing by the selector too."""
     lens = views[ReplicaSet]
     strays = lens.strays(deployment.uid, selector)
     gone = {row.uid for row in strays}
     sets = [row for row in lens.controlled_by(deployment.uid) if row.uid not in gone]
+    adopting = False
     if deployment.deleted is None:
         owner = controller_reference(DEPLOYMENTS, deployment.name, deployment.uid)
         for row in strays:
@@ -123,7 +127,8 @@ def _claim(views: Views, plan: Plan, deployment: Deployment, selector: dict[str,
         for row in lens.orphans(selector, deployment.namespace):
             if row.deleted is None:
                 plan.writes.append(adopt(REPLICA_SETS, row.namespace, row.name, row.uid, owner))
-    return sets
+                adopting = True
+    return sets, adopting
 
 
 def _resized(work: _Work) -> bool:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 
 from knarr.client.protocol import Object
-from knarr.controllers._endpoints import POD_FIELDS, Pod, Service, belongs, named, ports_of, target
+from knarr.controllers._endpoints import POD_FIELDS, Pod, Service, belongs, named, ports_of, same_ports, target
 from knarr.controllers.runtime.declare import Controller, To, Views, Watch, Writes
 from knarr.controllers.runtime.objects import (
     ENDPOINT_SLICES,
@@ -71,7 +71,7 @@ def reconcile(views: Views, key: str, now: datetime) -> Plan:
     taken: set[str] = set()
     for (family, ports_text), endpoints in sorted(wanted.items(), key=lambda item: (item[0][0] != "IPv4", item[0])):
         ports = json.loads(ports_text)
-        fitting = [row for row in slices if row.family == family and _same_ports(row.ports, ports)]
+        fitting = [row for row in slices if row.family == family and same_ports(row.ports, ports)]
         taken.update(row.uid for row in fitting)
         _settle(plan, service, family, ports, endpoints, fitting, labels)
     plan.writes += [_delete(row) for row in slices if row.uid not in taken]
@@ -191,13 +191,6 @@ def _labels(service: Service) -> dict[str, str]:
     if service.headless:
         labels[_HEADLESS] = ""
     return labels
-
-
-def _same_ports(given: list[Object] | None, wanted: list[Object]) -> bool:
-    def key(port: Object) -> tuple[Any, ...]:
-        return (port.get("name") or "", port.get("protocol") or "TCP", port.get("port"), port.get("appProtocol") or "")
-
-    return sorted(map(key, given or []), key=str) == sorted(map(key, wanted), key=str)
 
 
 def _delete(row: Slice) -> Write:

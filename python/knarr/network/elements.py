@@ -56,10 +56,12 @@ class Chain:
         if not self.affinity:
             return [draw, f"goto {pick}"]
         client = "ip saddr . ip daddr . meta l4proto . th dport"
+        # Each connection begins the time anew: a client that keeps coming keeps its endpoint.
+        remember = f"update @affinity {{ {client} timeout {self.affinity}s : meta mark }}"
         return [
-            f"meta mark set {client} map @affinity jump {pick}",
+            f"meta mark set {client} map @affinity {remember} jump {pick}",
             draw,
-            f"update @affinity {{ {client} timeout {self.affinity}s : meta mark }}",
+            remember,
             f"goto {pick}",
         ]
 

@@ -53,6 +53,25 @@ impl ReplyBody {
     }
 }
 
+impl ReplyBody {
+    /// The next piece as it was made: of a watch one event. None: the end, or a failure that ends it.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Self::Watch(watch) = self {
+            return watch.next(cx);
+        }
+        loop {
+            match std::task::ready!(Pin::new(&mut *self).poll_frame(cx)) {
+                // Trailers are not part of what is shown.
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => return Poll::Ready(Some(data)),
+                    Err(_) => continue,
+                },
+                Some(Err(_)) | None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
 impl Body for ReplyBody {
     type Data = Bytes;
     type Error = BodyError;

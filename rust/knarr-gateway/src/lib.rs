@@ -21,6 +21,7 @@ pub mod health;
 mod ids;
 pub mod listen;
 mod log;
+mod messages;
 pub mod metrics;
 mod negotiate;
 pub mod node_server;

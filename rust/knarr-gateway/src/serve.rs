@@ -26,11 +26,13 @@ use crate::flow::Flow;
 use crate::gateway::Gateway;
 use crate::listen::Peer;
 use crate::log;
+use crate::messages;
 use crate::metrics::Labels;
 use crate::negotiate;
 use crate::path::{self, Info, ResourcePath};
 use crate::proxy;
 use crate::reply::{self, AUDIT_ID, JSON, Reply, reply};
+use crate::upgrade;
 
 /// Subresources that stream: no time limit, no place among the requests in work.
 const LONG_RUNNING: [&str; 5] = ["log", "exec", "attach", "portforward", "proxy"];
@@ -63,7 +65,7 @@ impl Gateway {
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
         let body = Upload::Network(body);
-        let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let client = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
         let uri = parts.uri.clone();
         let query = uri.query().unwrap_or_default();
         let info = path::parse(&parts.method, uri.path(), query);
@@ -72,12 +74,14 @@ impl Gateway {
             _ => HeaderValue::from_str(&self.request_ids.next()).unwrap_or(HeaderValue::from_static("unknown")),
         };
         let mut who = None;
-        let mut answer = match self.admit(&peer, &parts, &info, query) {
+        let admitted = self.admit(&peer, &parts, &info, query);
+        upgrade::forget_bearer(&mut parts.headers);
+        let mut answer = match admitted {
             Err(refused) => *refused,
             Ok(user) => {
                 who = Some(user.clone());
                 let call = Call { parts: &parts, info: &info, query, user };
-                self.within_bounds(&call, body, upgrade).await
+                self.within_bounds(&call, body, client).await
             }
         };
         answer.headers_mut().insert(&AUDIT_ID, audit_id.clone());
@@ -248,7 +252,11 @@ impl Gateway {
             let registry = self.machinery.registry();
             if let Some(kind) = registry.find(&found.group, &found.version, &found.resource) {
                 match self.place(kind, found, call) {
-                    Place::Object => return self.object(call, kind.clone(), found, body).await,
+                    Place::Object => {
+                        let reply = self.object(call, kind.clone(), found, body).await;
+                        let watching = call.info.verb == "watch";
+                        return if watching { messages::watch(&call.parts.headers, upgrade, reply) } else { reply };
+                    }
                     Place::Node => {
                         let target =
                             proxy::Target { info: found, query: call.query, parts: call.parts, user: &call.user };

@@ -1,7 +1,7 @@
 //! Upgrades: what the headers ask for, WebSocket's handshake, and carrying bytes between two upgraded connections.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -25,6 +25,9 @@ const COPY_BYTES: usize = 64 << 10;
 /// What RFC 6455 adds to a client's key before hashing.
 const WEBSOCKET_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/// What a subprotocol that is a token begins with; the rest is the token in base64url.
+const BEARER: &str = "base64url.bearer.authorization.k8s.io.";
+
 fn texts(headers: &HeaderMap, name: http::HeaderName) -> impl Iterator<Item = &str> {
     headers
         .get_all(name)
@@ -41,13 +44,32 @@ pub fn wanted(headers: &HeaderMap) -> Option<&str> {
         .then(|| texts(headers, UPGRADE).next())?
 }
 
+/// A bearer token among the subprotocols, which is where a browser can put one.
+pub fn bearer(headers: &HeaderMap) -> Option<String> {
+    let encoded = texts(headers, SEC_WEBSOCKET_PROTOCOL).find_map(|offer| offer.strip_prefix(BEARER))?;
+    String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()
+}
+
+/// Takes tokens out of the subprotocols: nobody behind authentication is shown one.
+pub fn forget_bearer(headers: &mut HeaderMap) {
+    if bearer(headers).is_none() {
+        return;
+    }
+    let rest: Vec<&str> = subprotocols(headers).into_iter().filter(|offer| !offer.starts_with(BEARER)).collect();
+    let rest = HeaderValue::from_str(&rest.join(", ")).ok().filter(|rest| !rest.is_empty());
+    headers.remove(SEC_WEBSOCKET_PROTOCOL);
+    if let Some(rest) = rest {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, rest);
+    }
+}
+
 /// The WebSocket subprotocols offered, in order.
 pub fn subprotocols(headers: &HeaderMap) -> Vec<&str> {
     texts(headers, SEC_WEBSOCKET_PROTOCOL).collect()
 }
 
-/// The 101 that completes a WebSocket's handshake. Errors: 400 when the request lacks its key.
-pub fn accept_websocket(headers: &HeaderMap, subprotocol: &'static str) -> Result<Reply, Box<Reply>> {
+/// The 101 that completes a WebSocket's handshake; `subprotocol` may be empty. Errors: 400 when the request lacks its key.
+pub fn accept_websocket(headers: &HeaderMap, subprotocol: &str) -> Result<Reply, Box<Reply>> {
     let Some(key) = headers.get(SEC_WEBSOCKET_KEY) else {
         return Err(Box::new(text(400, "websocket: the header Sec-WebSocket-Key is missing")));
     };
@@ -60,7 +82,9 @@ pub fn accept_websocket(headers: &HeaderMap, subprotocol: &'static str) -> Resul
     if let Ok(accept) = HeaderValue::from_str(&accept) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
-    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+    if let Some(subprotocol) = HeaderValue::from_str(subprotocol).ok().filter(|text| !text.is_empty()) {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     Ok(reply)
 }
 
@@ -111,5 +135,19 @@ mod tests {
         assert_eq!(wanted(&headers), Some("websocket"));
         headers.remove(CONNECTION);
         assert_eq!(wanted(&headers), None);
+    }
+
+    #[test]
+    fn a_token_among_the_subprotocols_is_read_and_then_gone() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(bearer(&headers), None);
+        let offers = "base64url.bearer.authorization.k8s.io.YS5iLmM, base64.binary.k8s.io";
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(offers));
+        assert_eq!(bearer(&headers).as_deref(), Some("a.b.c"));
+        forget_bearer(&mut headers);
+        assert_eq!(subprotocols(&headers), ["base64.binary.k8s.io"]);
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("base64url.bearer.authorization.k8s.io.YQ"));
+        forget_bearer(&mut headers);
+        assert!(!headers.contains_key(SEC_WEBSOCKET_PROTOCOL));
     }
 }

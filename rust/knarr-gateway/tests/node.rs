@@ -186,6 +186,32 @@ async fn logs_stream_and_errors_keep_the_kubelets_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn logs_and_watches_come_as_messages_to_those_who_ask() {
+    let (world, _cri) = node_world().await;
+    let admin = world.admin();
+    let next = async |socket: &mut WebSocketStream<_>| socket.next().await.expect("a message").expect("whole");
+
+    let mut socket = websocket(&admin, &format!("{POD}/log"), "x, binary.k8s.io").await.expect("upgraded");
+    assert_eq!(next(&mut socket).await, Message::Binary(Bytes::new()));
+    assert_eq!(next(&mut socket).await, Message::Binary("/containerLogs/default/p/c None\n".into()));
+    assert_eq!(next(&mut socket).await, Message::Binary("second\n".into()));
+    assert!(matches!(next(&mut socket).await, Message::Close(Some(frame)) if u16::from(frame.code) == 1000));
+    let mut socket = websocket(&admin, &format!("{POD}/log"), "base64.binary.k8s.io").await.expect("upgraded");
+    assert_eq!(next(&mut socket).await, Message::Text("".into()));
+    assert_eq!(next(&mut socket).await, Message::Text("L2NvbnRhaW5lckxvZ3MvZGVmYXVsdC9wL2MgTm9uZQo=".into()));
+    assert_eq!(websocket(&admin, &format!("{POD}/log"), "x").await.expect_err("no such protocol").0, 403);
+    assert_eq!(websocket(&admin, &format!("{POD}/log?previous=1"), "binary.k8s.io").await.expect_err("none").0, 400);
+
+    let path = "/api/v1/namespaces/default/pods?watch=1&resourceVersion=0";
+    let mut socket = websocket(&admin, path, "base64.binary.k8s.io").await.expect("upgraded");
+    for name in ["p", "q"] {
+        let Message::Text(event) = next(&mut socket).await else { panic!("an event is text") };
+        assert!(event.starts_with(r#"{"type":"ADDED","object":"#) && event.matches("\"type\"").count() == 1, "{event}");
+        assert!(event.contains(&format!(r#""name":"{name}""#)), "{event}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn exec_carries_streams_and_the_exit_code() {
     for (protocol, closes) in [("v5.channel.k8s.io,v4.channel.k8s.io", true), ("v4.channel.k8s.io", false)] {
         let (world, cri) = node_world().await;

@@ -354,6 +354,16 @@ def test_admission(subject: dict[str, Any], others: list[dict[str, Any]], reason
     assert (rejection.reason if rejection else None) == reason
 
 
+def test_admission_of_another_operating_system() -> None:
+    for more, reason in (
+        ({"os": {"name": "windows"}}, "PodOSNotSupported"),
+        ({"nodeSelector": {"kubernetes.io/os": "windows"}}, "PodOSSelectorNodeLabelDoesNotMatch"),
+        ({"os": {"name": "linux"}}, None),
+    ):
+        rejection = admit(make(**more), node(), [])
+        assert (rejection.reason if rejection else None) == reason
+
+
 def test_admission_says_the_amounts() -> None:
     rejection = admit(make({"resources": {"requests": {"cpu": "2"}}}), node(), [])
     assert rejection is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.agent.node import TestNode
+from tests.cluster.agent.node import NODE, TestNode
 
 
 async def test_hollow_pods_become_ready_and_go(
@@ -29,3 +29,36 @@ async def test_hollow_pods_become_ready_and_go(
         assert node.agent is not None
         assert await node.agent.runtime.sandboxes() == []
     assert "log not rotated" not in caplog.text, "there are none"
+
+
+async def test_what_others_write_to_the_node_counts_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A label that a pod asks for, set a moment before it; a condition that is the agent's to tell."""
+    monkeypatch.setattr("knarr.agent.node.STATUS_PERIOD_SECONDS", 0.1)
+    async with TestNode(tmp_path, "hollow") as node:
+        there = node.api.get("nodes", NODE)
+        assert there is not None
+        labels = {**there["metadata"]["labels"], "disk": "fast"}
+        node.api.put("nodes", {**there, "metadata": {**there["metadata"], "labels": labels}})
+        node.run("p", {}, nodeSelector={"disk": "fast"})
+        await node.until_ready("p")
+        node.run("q", {}, nodeSelector={"disk": "slow"})
+        await node.until_ended("q")
+        assert node.status("q")["reason"] == "NodeAffinity"
+
+        there = node.api.get("nodes", NODE)
+        assert there is not None
+        lost = [{**c, "status": "Unknown", "reason": "NodeStatusUnknown"} for c in there["status"]["conditions"]]
+        foreign = {"type": "FromElsewhere", "status": "False"}
+        node.api.put("nodes", {**there, "status": {**there["status"], "conditions": [*lost, foreign]}})
+
+        def told() -> bool:
+            found = (node.api.get("nodes", NODE) or {})["status"]["conditions"]
+            return {"Ready": "True", "FromElsewhere": "False"}.items() <= {
+                c["type"]: c["status"] for c in found
+            }.items()
+
+        await node.api.until(told)
+        await asyncio.sleep(0.3)
+        revision = node.api.revision
+        await asyncio.sleep(0.5)
+        assert node.api.revision - revision <= 1, "and nothing is told again and again beside another's condition"

@@ -139,6 +139,33 @@ def test_a_sidecar_with_a_startup_probe_holds_the_rest_back() -> None:
     check(subject, seen(ran("side"), probes={"side0": ProbeState()}), start("c"))
 
 
+def test_what_follows_a_post_start_hook_waits_for_it() -> None:
+    subject = pod("a", "b")
+    subject["spec"]["containers"][0]["lifecycle"] = {"postStart": {"exec": {"command": ["true"]}}}
+    a = replace(ran("a"), annotations={RESTART_COUNT: "0"})
+    check(subject, seen(), start("a"))
+    check(subject, seen(a, hooks=frozenset({"a0"})))
+    check(subject, seen(a), start("b"))
+    failed = {"a": Failure("ErrImagePull", "no", NOW + 3)}
+    check(subject, seen(failures=failed), start("b"))
+    sidecar = pod(init=(init("side", sidecar=True),))
+    check(sidecar, seen(ran("side"), hooks=frozenset({"side0"})))
+    check(sidecar, seen(ran("side")), start("c"))
+
+
+def test_a_container_is_running_when_its_post_start_hook_has_ended() -> None:
+    host = Host(("192.0.2.1",))
+    during = pod_status(pod(), seen(ran("c"), hooks=frozenset({"c0"})), host, NOW)
+    assert (during["phase"], during["containerStatuses"][0]["state"]) == (
+        "Pending",
+        {"waiting": {"reason": "ContainerCreating"}},
+    )
+    again = pod_status(pod(), seen(ran("c", EXITED, 1), ran("c", attempt=1), hooks=frozenset({"c1"})), host, NOW)
+    assert again["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 1
+    after = pod_status(pod(), seen(ran("c")), host, NOW)
+    assert after["phase"] == "Running" and "running" in after["containerStatuses"][0]["state"]
+
+
 def test_restart_policies() -> None:
     for policy, code, restarted in (
         ("Always", 0, True),

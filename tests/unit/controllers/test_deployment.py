@@ -76,6 +76,27 @@ def test_it_completes_rolls_and_rolls_back() -> None:
     assert len(sets) == 2
 
 
+def test_an_orphaned_set_of_the_template_is_adopted_and_no_second_one_made() -> None:
+    """By a Deployment of another name, too, and without a collision by one of the same."""
+    w = world()
+    w.put(DEPLOYMENTS, body(2))
+    settle(w)
+    before = sorted(pod["metadata"]["uid"] for pod in w.of(PODS))
+    for name in ("heir", "web"):
+        w.remove(DEPLOYMENTS, "n", w.of(DEPLOYMENTS)[0]["metadata"]["name"])
+        (left,) = w.of(REPLICA_SETS)
+        left["metadata"].pop("ownerReferences")
+        w.put(REPLICA_SETS, left)
+        heir = body(2)
+        heir["metadata"]["name"] = name
+        w.put(DEPLOYMENTS, heir)
+        settle(w)
+        (one,) = w.of(REPLICA_SETS)
+        assert [owner["name"] for owner in one["metadata"]["ownerReferences"]] == [name]
+        assert not w.of(DEPLOYMENTS)[0]["status"].get("collisionCount")
+    assert sorted(pod["metadata"]["uid"] for pod in w.of(PODS)) == before
+
+
 def test_a_collision_of_names_is_counted_and_avoided() -> None:
     w = world()
     w.put(DEPLOYMENTS, body(1))

@@ -13,6 +13,7 @@ from knarr.controllers import (
     clusterrole_aggregation,
     endpoints,
     endpointslice,
+    endpointslice_mirroring,
     garbage_collector,
     namespace,
     node_lifecycle,
@@ -114,6 +115,55 @@ def test_endpoints_say_who_is_ready_serving_and_terminating() -> None:
     assert [a["ip"] for a in subset["notReadyAddresses"]] == ["10.0.0.2"]
     for controller in ("endpoint", "endpointslice"):
         assert w.plan(controller, "n/s").writes == []
+
+
+def test_endpoints_that_somebody_keeps_are_mirrored_for_a_service_without_selector() -> None:
+    """Slices follow them in place; they go with the Endpoints, and when the Service selects pods itself."""
+    w = World(endpointslice_mirroring.CONTROLLER)
+    ports = [{"name": "web", "port": 80, "protocol": "TCP"}]
+    by_hand = meta("s", labels={"l": "1"}, annotations={"kubectl.kubernetes.io/last-applied-configuration": "{}"})
+    subset = {"addresses": [{"ip": "192.0.2.1", "hostname": "h"}], "notReadyAddresses": [{"ip": "2001:db8::1"}]}
+    w.put(ENDPOINTS, by_hand | {"subsets": [subset | {"ports": ports}]})
+    assert w.settle() == 0, "nobody may use them yet"
+    w.put(SERVICES, service(selector=None))
+    assert w.settle() == 2
+    v4, v6 = sorted(w.of(ENDPOINT_SLICES), key=lambda made: str(made["addressType"]))
+    assert v4["endpoints"] == [{"addresses": ["192.0.2.1"], "conditions": {"ready": True}, "hostname": "h"}]
+    assert v6["endpoints"] == [{"addresses": ["2001:db8::1"], "conditions": {"ready": False}}]
+    assert v4["ports"] == ports and "annotations" not in v4["metadata"]
+    assert v4["metadata"]["labels"] == {
+        "l": "1",
+        "kubernetes.io/service-name": "s",
+        "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
+    }
+    changed = [{"name": "web", "port": 81, "protocol": "TCP"}]
+    w.put(ENDPOINTS, by_hand | {"subsets": [{"addresses": [{"ip": "192.0.2.2"}], "ports": changed}]})
+    assert w.settle() == 2, "one follows, the other goes"
+    (only,) = w.of(ENDPOINT_SLICES)
+    assert (only["metadata"]["name"], only["ports"]) == (v4["metadata"]["name"], changed)
+    assert only["endpoints"][0]["addresses"] == ["192.0.2.2"]
+    w.put(SERVICES, service())
+    w.settle()
+    assert w.of(ENDPOINT_SLICES) == []
+    w.put(SERVICES, service(selector=None))
+    w.settle()
+    w.remove(ENDPOINTS, "n", "s")
+    w.settle()
+    assert w.of(ENDPOINT_SLICES) == []
+
+
+def test_what_has_slices_already_or_is_no_endpoints_at_heart_is_not_mirrored() -> None:
+    w = World(endpointslice_mirroring.CONTROLLER)
+    w.put(SERVICES, service(selector=None))
+    subsets = {"subsets": [{"addresses": [{"ip": "192.0.2.1"}]}]}
+    w.put(ENDPOINTS, meta("s", labels={"endpointslice.kubernetes.io/skip-mirror": "true"}) | subsets)
+    w.put(ENDPOINTS, meta("e", annotations={"control-plane.alpha.kubernetes.io/leader": "{}"}) | subsets)
+    assert w.settle() == 0
+    many = [{"ip": f"192.0.{n // 250}.{n % 250}"} for n in range(1001)]
+    w.put(ENDPOINTS, meta("s") | {"subsets": [{"addresses": many}]})
+    w.settle()
+    assert len(w.of(ENDPOINT_SLICES)[0]["endpoints"]) == 1000
+    assert [reason for reason, _ in w.events] == ["TooManyAddressesToMirror"]
 
 
 def test_headless_services_have_host_names_and_unready_ones_if_asked() -> None:

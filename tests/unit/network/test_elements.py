@@ -75,7 +75,8 @@ def test_affinity_remembers_the_draw() -> None:
     made = elements_of(service(affinity_seconds=60), backends(Endpoint("10.244.0.2"), Endpoint("10.244.0.3")), {})
     assert made.chains == {Chain(2, affinity=60)}
     rules = Chain(2, affinity=60).rules()
-    assert rules[0].endswith("map @affinity jump pick") and rules[-1] == "goto pick"
+    assert rules[0].endswith(f"map @affinity {rules[2]} jump pick") and rules[-1] == "goto pick"
+    assert rules[2].startswith("update @affinity") and "timeout 60s" in rules[2]
 
 
 def test_ready_endpoints_first_then_those_that_still_serve() -> None:

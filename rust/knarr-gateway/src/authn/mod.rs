@@ -15,6 +15,7 @@ use knarr_value::stored;
 use knarr_value::time::Timestamp;
 
 use crate::listen::{Peer, PeerCertificate};
+use crate::upgrade;
 use token::{DELETION_LEEWAY_SECONDS, Objects, Tokens};
 
 /// The answer of authentication.
@@ -34,15 +35,15 @@ pub fn authenticate(peer: &Peer, headers: &HeaderMap, tokens: &Tokens, objects: 
         PeerCertificate::User { .. } | PeerCertificate::Invalid => return Identity::Refused,
         PeerCertificate::None => {}
     }
-    let Some(value) = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
+    let in_header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, token) = value.trim().split_once(' ')?;
+        // Other schemes are nobody's here, as in Kubernetes.
+        (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim().to_owned())
+    });
+    let Some(token) = in_header.or_else(|| upgrade::wanted(headers).and_then(|_| upgrade::bearer(headers))) else {
         return Identity::Anonymous;
     };
-    let Some((scheme, token)) = value.trim().split_once(' ') else { return Identity::Anonymous };
-    // Other schemes are nobody's here, as in Kubernetes.
-    if !scheme.eq_ignore_ascii_case("bearer") || token.trim().is_empty() {
-        return Identity::Anonymous;
-    }
-    match tokens.authenticate(token.trim(), now, objects) {
+    match tokens.authenticate(&token, now, objects) {
         Some(user) => Identity::User(user),
         None => Identity::Refused,
     }

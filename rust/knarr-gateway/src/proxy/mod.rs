@@ -5,6 +5,7 @@
 //!
 //!  client                         here                              kubelet
 //!  GET .../log            -->     streamed                  <--     GET /containerLogs
+//!  WebSocket, on log      -->     messages                  <--     the same
 //!  WebSocket v5, v4       -->     channels <-> streams      -->     POST /exec, Upgrade: SPDY/3.1
 //!  WebSocket SPDY/3.1+portforward.k8s.io -> frames' bytes   -->     POST /portForward, Upgrade: SPDY/3.1
 //!  WebSocket v4, on portforward: channels <-> streams       -->     the same
@@ -28,6 +29,7 @@ use knarr_machinery::Status;
 pub use kubelet::Kubelets;
 
 use crate::gateway::Gateway;
+use crate::messages;
 use crate::path::{ResourcePath, query_pairs};
 use crate::reply::{self, Reply};
 use crate::serve::Upload;
@@ -52,7 +54,7 @@ impl Target<'_> {
 /// Answers by asking the node.
 pub(crate) async fn answer(gateway: &Gateway, target: Target<'_>, body: Upload, client: Option<OnUpgrade>) -> Reply {
     let answered = match target.info.subresource.as_ref() {
-        "log" => logs::answer(gateway, target).await,
+        "log" => logs::answer(gateway, target).await.map(|reply| messages::log(&target.parts.headers, client, reply)),
         "exec" | "attach" => exec::answer(gateway, target, client).await,
         "portforward" => tunnel::answer(gateway, target, client).await,
         _ => raw::node_proxy(gateway, target, body, client).await,
