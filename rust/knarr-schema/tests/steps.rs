@@ -64,6 +64,10 @@ fn a_negative_grace_period_is_the_least_there_is() {
     };
     let grace = |seconds| pod(seconds).path(&["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64);
     assert_eq!([grace(-1), grace(0), grace(5)], [Some(1), Some(0), Some(5)]);
+    let (old, mut new) = (pod(-1), pod(-1));
+    new.set_path(&["spec", "terminationGracePeriodSeconds"], -1i64);
+    KINDS["v1/Pod"].prepare_update(&mut new, &old, Subresource::None);
+    assert_eq!(new, old);
 }
 
 #[test]

@@ -37,7 +37,7 @@ enum Step {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Native {
-    /// Pod: phase Pending, the QoS class, the condition of a gated pod, a grace period that is one.
+    /// Pod: phase Pending, the QoS class, the condition of a gated pod.
     PodStatus,
     /// Pod, status update: the QoS class is never the kubelet's to change.
     PodStatusUpdate,
@@ -193,11 +193,6 @@ fn keep_all_but_status(new: &mut Value, old: &Value) {
 }
 
 fn pod_status(pod: &mut Value) {
-    // A negative one is no period; Kubernetes takes the least there is, of pods alone, not of the templates they come from.
-    let grace = pod.path(&["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64);
-    if grace.is_some_and(|seconds| seconds < 0) {
-        put(pod, &["spec".into(), "terminationGracePeriodSeconds".into()], Value::from(1i64));
-    }
     let mut status = Map::new();
     status.insert("phase", "Pending");
     let gated = pod.path(&["spec", "schedulingGates"]).and_then(Value::as_list).is_some_and(|gates| !gates.is_empty());
