@@ -29,7 +29,7 @@ def test_a_container_s_root_is_open_whatever_mask_the_agent_has(
 ) -> None:
     """`knarr up --detach` sets 077; containerd makes each container's / under the mask it inherits."""
     told = tmp_path / "told"
-    fake = script(tmp_path / "containerd", f"umask > {told}.new && mv {told}.new {told}")
+    fake = script(tmp_path / "containerd", f"umask > {told}.new && mv {told}.new {told}\nexec sleep 2")
     script(tmp_path / "runc", "")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     config = AgentConfig(
