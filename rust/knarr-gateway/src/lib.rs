@@ -13,6 +13,7 @@ mod audit;
 pub mod authn;
 mod body;
 pub mod cold;
+mod duration;
 mod escalation;
 mod feed;
 pub mod flow;

@@ -22,6 +22,7 @@ use knarr_machinery::{self as machinery, KindEntry, Options, Response, Status, V
 use crate::authn::{Identity, StoredObjects, authenticate, impersonate::impersonate};
 use crate::body::{ReplyBody, WatchBody};
 use crate::cold::ColdRequest;
+use crate::duration;
 use crate::flow::Flow;
 use crate::gateway::Gateway;
 use crate::listen::Peer;
@@ -236,7 +237,13 @@ impl Gateway {
         if long_running {
             return self.route(call, body, upgrade).await;
         }
-        match tokio::time::timeout(self.request_timeout, self.route(call, body, upgrade)).await {
+        let limit = match duration::timeout(call.query) {
+            // Zero, and more than is granted, mean what everybody has.
+            Ok(Some(asked)) if !asked.is_zero() => asked.min(self.request_timeout),
+            Ok(_) => self.request_timeout,
+            Err(status) => return reply::status(&status),
+        };
+        match tokio::time::timeout(limit, self.route(call, body, upgrade)).await {
             Ok(reply) => reply,
             Err(_) => reply::status(&Status::timeout("request did not complete within the allotted timeout")),
         }

@@ -65,6 +65,9 @@ async fn objects_are_written_read_and_watched() {
     assert!(headers.contains_key("content-length") && headers.contains_key("date"));
     let body = text(response).await;
     assert!(body.starts_with(r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"one""#), "{body}");
+    assert_eq!(admin.ask("GET", &format!("{path}?timeout=30s"), &[], "").await.0, 200);
+    let (code, body) = admin.ask("GET", &format!("{path}?timeout=soon"), &[], "").await;
+    assert!(code == 400 && body.contains("invalid timeout specified in the request URL"), "{body}");
     // HEAD is GET without its body.
     let head = admin.response("HEAD", &format!("{path}/one"), &[], "").await;
     assert_eq!(

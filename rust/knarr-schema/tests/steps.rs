@@ -54,6 +54,23 @@ fn a_new_pod_has_the_status_and_class_it_deserves() {
 }
 
 #[test]
+fn a_negative_grace_period_is_the_least_there_is() {
+    let pod = |seconds: i64| {
+        made(
+            "v1/Pod",
+            j!({"metadata": {"name": "p", "namespace": "n"},
+                "spec": {"terminationGracePeriodSeconds": seconds, "containers": [{"name": "c", "image": "i"}]}}),
+        )
+    };
+    let grace = |seconds| pod(seconds).path(&["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64);
+    assert_eq!([grace(-1), grace(0), grace(5)], [Some(1), Some(0), Some(5)]);
+    let (old, mut new) = (pod(-1), pod(-1));
+    new.set_path(&["spec", "terminationGracePeriodSeconds"], -1i64);
+    KINDS["v1/Pod"].prepare_update(&mut new, &old, Subresource::None);
+    assert_eq!(new, old);
+}
+
+#[test]
 fn status_and_spec_change_apart_and_generation_counts_specs() {
     let kind = &KINDS["apps/v1/Deployment"];
     let old = made(

@@ -11,6 +11,7 @@ from knarr.declare.rules import (
     forbidden,
     is_set,
     is_unset,
+    less,
     meta_create,
     meta_update,
     native,
@@ -34,6 +35,9 @@ _SPEC: Nodes = (
     at("spec.containers[*].image", native("trimmed")),
     at("spec.initContainers[*].image", native("trimmed")),
 )
+
+# A negative period is the least there is: of pods alone, not of the templates they come from.
+_GRACE = steps.set_to("spec.terminationGracePeriodSeconds", 1, when=less("spec.terminationGracePeriodSeconds", 0))
 
 KIND = Kind(
     group="",
@@ -66,7 +70,8 @@ KIND = Kind(
     update=(meta_update(), *_SPEC, at("spec", native("podUpdate"))),
     has_status=True,
     generation=("spec",),
-    prepare_create=(steps.native("podStatus"),),
+    prepare_create=(steps.native("podStatus"), _GRACE),
+    prepare_update=(_GRACE,),
     prepare_status=(
         steps.keep("metadata.deletionTimestamp"),
         steps.keep("metadata.ownerReferences"),
