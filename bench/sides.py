@@ -273,7 +273,7 @@ class Peer(Side):
         if (self.folder / "node").exists():
             from knarr.agent import remove_node
 
-            remove_node(str(self.folder / "node"), None, "bench", network=True)
+            remove_node(str(self.folder / "node"), None, "bench")
         # a kubelet mounts its own folder onto itself
         subprocess.run(["umount", self.folder / "kubelet"], capture_output=True, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)

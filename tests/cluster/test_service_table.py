@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from knarr.network import masquerade
 from knarr.network.elements import Numbering, elements_of
 from knarr.network.nft import Nft, ServiceTable
 from knarr.network.services import Backends, Endpoint, Service, ServicePort, Slice
@@ -149,6 +151,44 @@ def test_packets_go_where_the_elements_say(in_node: Callable[..., Any]) -> None:
     in_node(table.remove)
     listed = subprocess.run(["ip", "netns", "exec", NODE, "nft", "list", "ruleset"], capture_output=True, text=True)
     assert "table ip knarr" not in listed.stdout
+
+
+WHO = """
+import socket
+with socket.create_server(("", 9000)) as server:
+    while True:
+        with server.accept()[0] as peer:
+            peer.sendall(peer.getpeername()[0].encode())
+"""
+
+
+def test_what_leaves_the_pod_network_bears_the_nodes_address(in_node: Callable[..., Any]) -> None:
+    """Servers that say whom they see; the one outside knows no way back to a pod."""
+    command = ["ip", "netns", "exec"]
+    servers = [subprocess.Popen([*command, name, sys.executable, "-c", WHO]) for name in (OUTSIDE, PODS[1])]
+
+    def seen(address: str) -> str:
+        ask = [*command, PODS[0], "timeout", "1", "busybox", "nc", address, "9000"]
+        return subprocess.run(ask, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL).stdout
+
+    def eventually_seen(address: str) -> str:
+        end = time.monotonic() + 10
+        while not (found := seen(address)) and time.monotonic() < end:
+            time.sleep(0.1)
+        return found
+
+    try:
+        for _ in range(2):  # loading it again changes nothing
+            in_node(masquerade.load, "br0", ("10.244.9.0/24", "fd00:9::/64"))
+        assert eventually_seen("192.0.2.1") == NODE_ADDRESS
+        assert eventually_seen(POD_ADDRESSES[1]) == POD_ADDRESSES[0], "within the pod network nothing is changed"
+        for _ in range(2):
+            in_node(masquerade.remove, "br0")
+        assert seen("192.0.2.1") == ""
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
 
 
 def wait_for_servers() -> None:

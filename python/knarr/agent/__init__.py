@@ -89,11 +89,10 @@ def _check_machine(cri: str | None) -> None:
         raise AgentError("ip is not installed", "apt-get install iproute2")
 
 
-def remove_node(data_dir: str, cri: str | None, node_name: str, network: bool) -> None:
+def remove_node(data_dir: str, cri: str | None, node_name: str) -> None:
     """What `knarr down` does after the agent has ended: pods, mounts, cgroups, links, the containerd of our own.
 
-    network: whether this is the network namespace that the node lived in; else that one is gone. Blocks; repeating it
-    is harmless. Raises AgentError.
+    Blocks; repeating it is harmless. Raises AgentError.
     """
     import asyncio
 
@@ -102,7 +101,7 @@ def remove_node(data_dir: str, cri: str | None, node_name: str, network: bool) -
 
     config = node_config(data_dir, node_name, cri or "")
     try:
-        asyncio.run(drain_and_remove(config, network))
+        asyncio.run(drain_and_remove(config))
     except RuntimeCallError as error:
         log = config.data_dir / "agent" / "containerd" / "containerd.log"
         raise AgentError(str(error).partition("\n")[0], "run it again" + ("" if cri else f"; see {log}")) from None

@@ -14,6 +14,8 @@ from knarr.client import Connection, HttpClient, load_kubeconfig
 from knarr.client.informer import Informer, ObjectSink
 from knarr.client.protocol import Client
 from knarr.kits.tasks import TaskSet
+from knarr.network import masquerade
+from knarr.network.nft import NftError
 
 from . import cni
 from .admission import admit
@@ -22,6 +24,7 @@ from .config import AgentConfig, instance_id
 from .containerd import Containerd
 from .containers import log_path
 from .drain import end_sandboxes
+from .errors import AgentError
 from .events import Recorder
 from .images import Images
 from .logs import rotate
@@ -185,6 +188,10 @@ class Agent:
     def _write_cni(self, cidrs: str) -> None:
         if self.config.runtime != "cri" or self.config.cri_endpoint:
             return
+        try:
+            masquerade.load(self.config.bridge, cidrs.split(","))
+        except NftError as error:
+            raise AgentError(f"what pods send cannot be masqueraded: {error}", "apt-get install nftables") from None
         folder = self.config.data_dir / "agent" / "cni"
         cni.write(folder / "net.d", tuple(cidrs.split(",")), self.config.bridge, folder / "ipam")
 
@@ -192,8 +199,13 @@ class Agent:
         spec = self.node.node.get("spec") or {}
         cidrs = ",".join(spec.get("podCIDRs") or ([spec["podCIDR"]] if spec.get("podCIDR") else []))
         if cidrs and not self.config.pod_cidr and cidrs != self._cidrs:
-            self._cidrs = cidrs
-            self._write_cni(cidrs)
+            try:
+                self._write_cni(cidrs)
+            except AgentError as error:
+                # the node goes on saying that it has no network; the next word of it is the next try
+                log.error("pod network not made: error=%s", error.message)
+            else:
+                self._cidrs = cidrs
 
     async def _follow_node(self) -> None:
         """What others write to the Node: labels, its range of addresses, conditions that are this agent's to tell."""

@@ -1,4 +1,6 @@
-"""The pod network's CNI configuration: a bridge with host-local addresses, portmap for hostPort."""
+"""The pod network's CNI configuration: a bridge with host-local addresses, portmap for hostPort.
+
+What leaves the pod network is masqueraded by a table of the node's, not by the plugin (knarr.network.masquerade)."""
 
 from __future__ import annotations
 
@@ -22,7 +24,6 @@ def conflist(pod_cidrs: tuple[str, ...], bridge: str, ipam_dir: Path) -> dict[st
                 "bridge": bridge,
                 "isGateway": True,
                 "isDefaultGateway": True,
-                "ipMasq": True,
                 "hairpinMode": True,
                 "ipam": {
                     "type": "host-local",
@@ -42,15 +43,3 @@ def write(conf_dir: Path, pod_cidrs: tuple[str, ...], bridge: str, ipam_dir: Pat
     conf_dir.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_bytes() != data:
         write_atomic(path, data)
-
-
-def forget_masquerade(conf_dir: Path) -> None:
-    """Let pods be deleted where their rules are not: the bridge plugin fails when it cannot find the rule that it is to
-    delete, and the pod's sandbox with it."""
-    path = conf_dir / CONFLIST
-    if not path.exists():
-        return
-    conf = json.loads(path.read_bytes())
-    for plugin in conf["plugins"]:
-        plugin.pop("ipMasq", None)
-    write_atomic(path, json.dumps(conf, indent=1).encode())

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import shutil
 
-from . import cni, leftovers, mounts
+from . import leftovers, mounts
 from .cgroups import Cgroups
 from .config import AgentConfig, instance_id
 from .containerd import Containerd
@@ -19,22 +19,21 @@ GRACE_SECONDS = 2
 PARALLEL = 8
 
 
-async def drain_and_remove(config: AgentConfig, network: bool = True) -> None:
+async def drain_and_remove(config: AgentConfig) -> None:
     """End this agent's sandboxes, unmount its volumes, remove its cgroups, bridge and sockets, stop its containerd.
 
-    network: whether the pods' network is in this network namespace; else it is gone with its own.
     Blocks until all is gone; repeating it is harmless. Data (images, the agent's folder) stays: it is the data
     directory's. Raises AgentError when its containerd cannot be started to end what still runs.
     """
     if config.runtime == "cri":
-        await _sandboxes(config, network)
+        await _sandboxes(config)
         await asyncio.to_thread(leftovers.remove, config)
         cgroups = Cgroups.detect()
         await asyncio.to_thread(cgroups.remove, f"/knarr-{instance_id(config)}", True)
     await asyncio.to_thread(remove_folders, config)
 
 
-async def _sandboxes(config: AgentConfig, network: bool) -> None:
+async def _sandboxes(config: AgentConfig) -> None:
     from .runtime.cri import CriRuntime
 
     own = None
@@ -42,8 +41,6 @@ async def _sandboxes(config: AgentConfig, network: bool) -> None:
         own = Containerd(config)
         if not own.dir.exists():
             return
-        if not network:
-            await asyncio.to_thread(cni.forget_masquerade, own.cni_conf_dir)
         await own.start()
     runtime = CriRuntime(config.cri_endpoint or (own.endpoint if own is not None else ""))
     try:

@@ -2,7 +2,7 @@
 
 The plugins delete a pod's own rules, but not what they share: the bridge, the chains of portmap, the `nat` table that
 `iptables` made for them, the folder of libcni's cache. All of it is made again on demand, so that removing what is
-empty harms nobody else's use of it; what is not empty stays.
+empty harms nobody else's use of it; what is not empty stays. The table that masquerades goes with the bridge.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from knarr.network import masquerade
 from knarr.network.links import links
+from knarr.network.nft import NftError
 
 from .config import AgentConfig
 
@@ -38,6 +40,11 @@ def remove(config: AgentConfig) -> None:
     if config.cri_endpoint:
         return
     if remove_bridge(config.bridge):
+        try:
+            masquerade.remove(config.bridge)
+        except NftError as error:
+            log.warning("table not removed: name=%s error=%s", config.bridge, error)
+        remove_results(config.bridge)
         for family in ("iptables", "ip6tables"):
             remove_rules(family, config.bridge)
     for folder in FOLDERS:
@@ -59,15 +66,26 @@ def remove_bridge(name: str) -> bool:
     return done.returncode == 0
 
 
+def remove_results(network: str, folder: Path = RESULTS) -> None:
+    """Remove what libcni remembers of the network's pods whose own namespaces are no more: nobody deleted them."""
+    for path in folder.glob(f"{network}-*"):
+        try:
+            known = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        sandboxes = [link["sandbox"] for link in known["result"].get("interfaces", ()) if link.get("sandbox")]
+        if known["networkName"] == network and not any(Path(sandbox).exists() for sandbox in sandboxes):
+            # its loopback is remembered too
+            for each in folder.glob(f"*-{known['containerId']}-*"):
+                each.unlink(missing_ok=True)
+
+
 def remove_rules(command: str, network: str) -> None:
     """Remove the network's rules in `nat`, portmap's chains where no port is mapped, and the table where nothing is
     left in it."""
     saved = run(f"{command}-save", "-t", "nat")
     if saved.returncode != 0:
         return
-    for sandbox in undeleted(saved.stdout, network):
-        for path in RESULTS.glob(f"*-{sandbox}-*"):
-            path.unlink(missing_ok=True)
     for arguments in removals(saved.stdout, network):
         done = run(command, "-w", "-t", "nat", *arguments)
         if done.returncode != 0:
@@ -90,23 +108,15 @@ def removals(saved: str, network: str) -> list[list[str]]:
 
     The plugins mark the rules of a network by the name in its CNI configuration.
     """
-    marks = {"POSTROUTING": f'name: "{network}"', DNAT: f'dnat name: "{network}"'}
+    mark = f'dnat name: "{network}"'
     rules = [shlex.split(line) for line in saved.splitlines() if line.startswith("-A ")]
     chains = re.findall(r"^:(\S+) ", saved, re.MULTILINE)
-    gone = {target(rule) for rule in rules if rule[1] in marks and any(w.startswith(marks[rule[1]]) for w in rule)}
-    # a plugin that was killed has deleted the rule that leads to a pod's chain, and not the chain
-    own = (rule[1] for rule in rules if any(w.startswith(marks["POSTROUTING"]) for w in rule))
-    gone |= {chain for chain in own if chain not in BUILT_IN}
+    gone = {target(rule) for rule in rules if rule[1] == DNAT and any(word.startswith(mark) for word in rule)}
     if not any(rule[1] == DNAT and target(rule) not in gone for rule in rules):
         gone |= {chain for chain in chains if chain.startswith(HOSTPORT)}
     delete = [["-D", *rule[1:]] for rule in rules if target(rule) in gone and rule[1] not in gone]
     present = [chain for chain in chains if chain in gone]
     return delete + [["-F", chain] for chain in present] + [["-X", chain] for chain in present]
-
-
-def undeleted(saved: str, network: str) -> set[str]:
-    """Sandboxes that have rules still: what libcni remembers of them, nobody deleted either."""
-    return set(re.findall(rf'name: \\"{re.escape(network)}\\" id: \\"(\w+)\\"', saved))
 
 
 def target(rule: list[str]) -> str:

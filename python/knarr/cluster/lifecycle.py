@@ -226,7 +226,7 @@ def end_node(config: Config, node: int | None, say: Callable[[str], None]) -> No
         say("the node's network namespace is gone or out of sight; its pods are ended without it")
     with place.inside(node):
         try:
-            remove_node(config.data_dir, config.cri, config.node_name, network=node is not None)
+            remove_node(config.data_dir, config.cri, config.node_name)
         except AgentError as error:
             raise Refusal(error.message, error.hint) from None
         remove_network()

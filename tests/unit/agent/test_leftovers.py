@@ -3,7 +3,10 @@ mapped, and nothing of anybody else's. Method: texts of iptables-save in, argume
 
 from __future__ import annotations
 
-from knarr.agent.leftovers import removals, undeleted
+import json
+from pathlib import Path
+
+from knarr.agent.leftovers import removals, remove_results
 
 NETWORK = "knarr0"
 SHARED = """*nat
@@ -17,13 +20,6 @@ SHARED = """*nat
 -A CNI-HOSTPORT-MASQ -m mark --mark 0x2000/0x2000 -j MASQUERADE
 -A CNI-HOSTPORT-SETMARK -m comment --comment "CNI portfwd masquerade mark" -j MARK --set-xmark 0x2000/0x2000
 """
-OURS = """:CNI-aaaa - [0:0]
--A POSTROUTING -s 10.244.0.2/32 -m comment --comment "name: \\"knarr0\\" id: \\"1\\"" -j CNI-aaaa
--A CNI-aaaa -d 10.244.0.0/24 -m comment --comment "name: \\"knarr0\\" id: \\"1\\"" -j ACCEPT
--A CNI-aaaa ! -d 224.0.0.0/4 -m comment --comment "name: \\"knarr0\\" id: \\"1\\"" -j MASQUERADE
-"""
-THEIRS = OURS.replace("knarr0", "podman").replace("aaaa", "bbbb")
-ANOTHERS = OURS.replace("knarr0", "knarr01").replace("aaaa", "dddd")
 MAPPED = """:CNI-DN-cccc - [0:0]
 -A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"podman\\"" -m multiport --dports 80 -j CNI-DN-cccc
 -A CNI-DN-cccc -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.9.0.2:80
@@ -55,19 +51,6 @@ def test_they_stay_while_somebody_maps_a_port() -> None:
     assert removals(SHARED + MAPPED, NETWORK) == []
 
 
-def test_only_the_rules_of_our_network_go() -> None:
-    calls = removals(SHARED + MAPPED + OURS + THEIRS + ANOTHERS, NETWORK)
-    assert chains(calls, "-X") == {"CNI-aaaa"}
-    (rule,) = (call for call in calls if call[0] == "-D")
-    assert rule[1:4] == ["POSTROUTING", "-s", "10.244.0.2/32"] and 'name: "knarr0" id: "1"' in rule
-
-
-def test_a_pod_s_chain_goes_although_nothing_leads_to_it() -> None:
-    orphan = "".join(line for line in OURS.splitlines(keepends=True) if "-A POSTROUTING" not in line)
-    calls = removals(SHARED + MAPPED + orphan + THEIRS, NETWORK)
-    assert calls == [["-F", "CNI-aaaa"], ["-X", "CNI-aaaa"]]
-
-
 def test_a_port_that_our_network_still_maps_goes_too() -> None:
     assert chains(removals(SHARED + OUR_PORT, NETWORK), "-X") == {
         "CNI-DN-eeee",
@@ -81,5 +64,17 @@ def test_a_port_that_our_network_still_maps_goes_too() -> None:
     assert rule[1] == "CNI-HOSTPORT-DNAT" and rule[-1] == "CNI-DN-eeee"
 
 
-def test_sandboxes_that_nobody_deleted_are_those_with_rules() -> None:
-    assert undeleted(SHARED + MAPPED + OURS + THEIRS + ANOTHERS, NETWORK) == {"1"}
+def test_what_libcni_remembers_of_pods_that_are_no_more_goes(tmp_path: Path) -> None:
+    def known(name: str, network: str, sandbox: str) -> Path:
+        path = tmp_path / name
+        links = [{"name": "veth1"}, {"name": "eth0", "sandbox": sandbox}]
+        pod = name.split("-")[-2]
+        path.write_text(json.dumps({"networkName": network, "containerId": pod, "result": {"interfaces": links}}))
+        return path
+
+    gone = known("knarr0-aaaa-eth0", NETWORK, str(tmp_path / "none"))
+    there = known("knarr0-bbbb-eth0", NETWORK, str(tmp_path))
+    loopback = known("cni-loopback-aaaa-lo", "cni-loopback", str(tmp_path / "none"))
+    others = known("knarr0-x-cccc-eth0", "knarr0-x", str(tmp_path / "none"))
+    remove_results(NETWORK, tmp_path)
+    assert [each.exists() for each in (gone, loopback, there, others)] == [False, False, True, True]
