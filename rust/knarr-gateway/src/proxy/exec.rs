@@ -4,33 +4,26 @@
 //!  client --[0 stdin..]--> from_client --Session::data--> to_kubelet      (the writer also sends what the session owes, e.g. pings)
 //!  client <--[1 out..]---- to_client  <--Session::receive-- from_kubelet
 //! ```
-//! The two directions run side by side: a command that writes while it is fed must not stop either. Source: apiserver
-//! `pkg/util/proxy/streamtranslator.go`; kubelet `pkg/kubelet/cri/streaming/remotecommand`.
+//! Source: apiserver `pkg/util/proxy/streamtranslator.go`; kubelet `pkg/kubelet/cri/streaming/remotecommand`.
 
 use bytes::BytesMut;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use http::header::{HeaderName, HeaderValue};
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
 use knarr_machinery::Status;
 use knarr_stream::channel::{self, Input, Output, Protocol};
 use knarr_stream::remotecommand::{Streams, failure_status};
-use knarr_stream::spdy::{Event, Headers, Role, Session, StreamId};
+use knarr_stream::spdy::{Headers, Role, Session, StreamId};
 use parking_lot::Mutex;
-use tokio::io::AsyncReadExt;
-use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::Message;
 
+use super::channels::{Channels, message};
 use super::locate::Address;
-use super::tunnel::write;
-use super::{Kubelets, Target, kubelet, locate, raw, upgrade_wanted};
+use super::{Kubelets, Target, channels, kubelet, locate, raw, upgrade_wanted};
 use crate::gateway::Gateway;
 use crate::path::{is_true, query_pairs};
 use crate::reply::Reply;
 use crate::upgrade::{self, Socket};
 
-/// Bytes read from the kubelet at once.
-const READ_BYTES: usize = 64 << 10;
 /// Bytes kept of a kubelet's Status: an exit code or one sentence.
 const VERDICT_BYTES_MAX: usize = 16 << 10;
 
@@ -97,13 +90,6 @@ fn kubelet_query(streams: Streams, command: &[String]) -> String {
     kubelet::query(&flags.chain(words).collect::<Vec<_>>())
 }
 
-fn message(output: Output) -> Message {
-    match output {
-        Output::Binary(bytes) => Message::Binary(bytes),
-        Output::Text(text) => Message::Text(text.into()),
-    }
-}
-
 async fn translate(
     mut socket: Socket,
     protocol: Protocol,
@@ -127,106 +113,65 @@ async fn translate(
 }
 
 /// The kubelet's streams by channel.
-struct Opened(Vec<(u8, StreamId)>);
+struct Opened {
+    protocol: Protocol,
+    streams: Vec<(u8, StreamId)>,
+    /// The kubelet always speaks v4: for a client that does not, its Status is gathered and said in plain words.
+    verdict: Mutex<BytesMut>,
+}
 
 impl Opened {
     fn stream(&self, channel: u8) -> Option<StreamId> {
-        self.0.iter().find(|(known, _)| *known == channel).map(|(_, stream)| *stream)
+        self.streams.iter().find(|(known, _)| *known == channel).map(|(_, stream)| *stream)
+    }
+}
+
+impl Channels for Opened {
+    fn feed(&self, session: &mut Session, input: Input) {
+        match input {
+            Input::Data(channel, data) if channel == channel::STDIN || channel == channel::RESIZE => {
+                if let Some(stream) = self.stream(channel) {
+                    session.data(stream, &data);
+                }
+            }
+            Input::Close(channel) => {
+                if let Some(stream) = self.stream(channel) {
+                    session.finish(stream);
+                }
+            }
+            Input::Data(..) => {}
+        }
     }
 
-    fn channel(&self, stream: StreamId) -> Option<u8> {
-        self.0.iter().find(|(_, known)| *known == stream).map(|(channel, _)| *channel)
+    fn say(&self, stream: StreamId, data: &[u8]) -> Option<Output> {
+        let (channel, _) = *self.streams.iter().find(|(_, known)| *known == stream)?;
+        if channel == channel::ERROR && !self.protocol.has_status() {
+            let mut verdict = self.verdict.lock();
+            let room = VERDICT_BYTES_MAX - verdict.len();
+            verdict.extend_from_slice(&data[..data.len().min(room)]);
+            return None;
+        }
+        Some(self.protocol.encode(channel, data))
+    }
+
+    fn last(&self) -> Option<Output> {
+        let words = plain_words(&self.verdict.lock())?;
+        Some(self.protocol.encode(channel::ERROR, words.as_bytes()))
     }
 }
 
 async fn carry(socket: Socket, backend: Upgraded, protocol: Protocol, streams: Streams) {
     let mut session = Session::new(Role::Client);
-    let mut opened = Opened(Vec::new());
+    let mut opened = Opened { protocol, streams: Vec::new(), verdict: Mutex::default() };
     for (kind, channel) in streams.types() {
         if let Some(stream) = session.open(&Headers::from([("streamtype", kind)])) {
-            opened.0.push((channel, stream));
+            opened.streams.push((channel, stream));
         }
     }
-    let session = Mutex::new(session);
-    let owed = Notify::new();
-    owed.notify_one();
-    let (mut to_client, mut from_client) = socket.split();
-    let (mut from_kubelet, mut to_kubelet) = tokio::io::split(TokioIo::new(backend));
-
-    let upwards = async {
-        loop {
-            tokio::select! {
-                // What the session owes the kubelet by itself: stream openings at first, answers to pings later.
-                () = owed.notified() => {}
-                next = from_client.next() => match next {
-                    Some(Ok(Message::Binary(bytes))) => feed(&session, &opened, protocol.decode(&bytes)),
-                    Some(Ok(Message::Text(text))) => feed(&session, &opened, protocol.decode(&bytes::Bytes::from(text))),
-                    Some(Ok(Message::Close(_))) | Some(Err(_)) | None => break,
-                    Some(Ok(_)) => {}
-                },
-            }
-            let output = session.lock().output();
-            if !output.is_empty() && write(&mut to_kubelet, &output).await.is_err() {
-                // The command has ended; what it wrote is still being read, and that direction says when all is over.
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    let downwards = async {
-        let mut buffer = BytesMut::with_capacity(READ_BYTES);
-        // The kubelet always speaks v4: for a client that does not, its Status is gathered and said in plain words.
-        let mut verdict = BytesMut::new();
-        // Done when the kubelet has closed every stream that it writes to.
-        let mut writing: Vec<u8> = opened
-            .0
-            .iter()
-            .map(|(channel, _)| *channel)
-            .filter(|c| !matches!(*c, channel::STDIN | channel::RESIZE))
-            .collect();
-        'read: while !writing.is_empty() {
-            buffer.clear();
-            match from_kubelet.read_buf(&mut buffer).await {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-            let (events, owing) = {
-                let mut session = session.lock();
-                let events = session.receive(&buffer);
-                (events, session.output_len() > 0)
-            };
-            if owing {
-                owed.notify_one();
-            }
-            let Ok(events) = events else { break };
-            for event in events {
-                match event {
-                    Event::Data { stream, data } => {
-                        let Some(channel) = opened.channel(stream) else { continue };
-                        if channel == channel::ERROR && !protocol.has_status() {
-                            verdict.extend_from_slice(&data[..data.len().min(VERDICT_BYTES_MAX - verdict.len())]);
-                            continue;
-                        }
-                        if to_client.send(message(protocol.encode(channel, &data))).await.is_err() {
-                            break 'read;
-                        }
-                    }
-                    Event::Fin { stream } | Event::Reset { stream, .. } => {
-                        writing.retain(|channel| Some(*channel) != opened.channel(stream));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        // The client may be gone already.
-        if let Some(words) = plain_words(&verdict) {
-            let _ = to_client.send(message(protocol.encode(channel::ERROR, words.as_bytes()))).await;
-        }
-        let _ = to_client.send(upgrade::goodbye()).await;
-    };
-    tokio::select! {
-        () = upwards => {}
-        () = downwards => {}
-    }
+    // Done when the kubelet has closed every stream that it writes to.
+    let read = |channel: u8| !matches!(channel, channel::STDIN | channel::RESIZE);
+    let writing = opened.streams.iter().filter(|(channel, _)| read(*channel)).map(|(_, stream)| *stream).collect();
+    channels::carry((socket, protocol), (backend, session), &opened, Vec::new(), writing).await;
 }
 
 /// What protocols before v4 say on the error channel for a Status: nothing for a success, else its words. What is no Status is
@@ -239,23 +184,6 @@ fn plain_words(status: &[u8]) -> Option<String> {
         return Some(String::from_utf8_lossy(status).into_owned());
     };
     (parsed.value.str_at(&["status"]) != "Success").then(|| parsed.value.str_at(&["message"]).to_owned())
-}
-
-/// Hands a client's message to the session.
-fn feed(session: &Mutex<Session>, opened: &Opened, input: Option<Input>) {
-    match input {
-        Some(Input::Data(channel @ (channel::STDIN | channel::RESIZE), bytes)) => {
-            if let Some(stream) = opened.stream(channel) {
-                session.lock().data(stream, &bytes);
-            }
-        }
-        Some(Input::Close(channel)) => {
-            if let Some(stream) = opened.stream(channel) {
-                session.lock().finish(stream);
-            }
-        }
-        Some(Input::Data(..)) | None => {}
-    }
 }
 
 #[cfg(test)]

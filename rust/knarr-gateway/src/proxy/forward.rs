@@ -7,28 +7,19 @@
 //! Each channel begins with its port, two bytes, little-endian. Source: kubelet
 //! `pkg/kubelet/cri/streaming/portforward/websocket.go`.
 
-use bytes::BytesMut;
-use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use knarr_machinery::Status;
 use knarr_stream::channel::{CHANNELS_MAX, Input, Output, Protocol};
-use knarr_stream::spdy::{Event, Headers, Role, Session, StreamId};
-use parking_lot::Mutex;
-use tokio::io::AsyncReadExt;
-use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::Message;
+use knarr_stream::spdy::{Headers, Role, Session, StreamId};
 
-use super::tunnel::write;
+use super::channels::{self, Channels};
 use crate::path::query_pairs;
-use crate::upgrade::{self, Socket};
+use crate::upgrade::Socket;
 
 /// The subprotocols spoken here.
 pub const SPOKEN: [Protocol; 2] = [Protocol::V4, Protocol::V4Base64];
 /// Ports of one request: each has two channels.
 const PORTS_MAX: usize = CHANNELS_MAX as usize / 2;
-/// Bytes read from the kubelet at once.
-const READ_BYTES: usize = 64 << 10;
 
 /// The ports that a query names. Errors: 400, in a kubelet's words.
 pub fn ports(query: &str) -> Result<Vec<u16>, Status> {
@@ -50,130 +41,69 @@ pub fn ports(query: &str) -> Result<Vec<u16>, Status> {
     }
 }
 
-/// A port's two streams; its channels are twice its place, and the next.
+/// A port's two streams.
 struct Pair {
     data: StreamId,
     error: StreamId,
     port: u16,
 }
 
-fn opened(session: &mut Session, ports: &[u16]) -> Vec<Pair> {
-    let mut pairs = Vec::with_capacity(ports.len());
-    for (request, port) in ports.iter().enumerate() {
-        let (port_text, request) = (port.to_string(), request.to_string());
-        let mut open = |kind| {
-            session.open(&Headers::from([("streamtype", kind), ("port", port_text.as_str()), ("requestid", &request)]))
-        };
-        // The error stream first: a kubelet waits for both, and takes them in this order.
-        if let (Some(error), Some(data)) = (open("error"), open("data")) {
-            pairs.push(Pair { data, error, port: *port });
+/// A pair's channels are twice its place, and the next.
+struct Pairs {
+    protocol: Protocol,
+    pairs: Vec<Pair>,
+}
+
+impl Pairs {
+    fn open(session: &mut Session, protocol: Protocol, ports: &[u16]) -> Self {
+        let mut pairs = Vec::with_capacity(ports.len());
+        for (request, port) in ports.iter().enumerate() {
+            let (port_text, request) = (port.to_string(), request.to_string());
+            let mut open = |kind| {
+                let port = ("port", port_text.as_str());
+                session.open(&Headers::from([("streamtype", kind), port, ("requestid", &request)]))
+            };
+            // The error stream first: a kubelet waits for both, and takes them in this order.
+            if let (Some(error), Some(data)) = (open("error"), open("data")) {
+                // Nothing is sent on it from here.
+                session.finish(error);
+                pairs.push(Pair { data, error, port: *port });
+            }
+        }
+        Self { protocol, pairs }
+    }
+
+    /// What each channel begins with.
+    fn greeting(&self) -> Vec<Output> {
+        let streams = self.pairs.iter().flat_map(|pair| [(pair.data, pair.port), (pair.error, pair.port)]);
+        streams.filter_map(|(stream, port)| self.say(stream, &port.to_le_bytes())).collect()
+    }
+}
+
+impl Channels for Pairs {
+    fn feed(&self, session: &mut Session, input: Input) {
+        if let Input::Data(channel, data) = input
+            && channel % 2 == 0
+            && let Some(pair) = self.pairs.get(usize::from(channel / 2))
+        {
+            session.data(pair.data, &data);
         }
     }
-    pairs
-}
 
-/// The channel of a stream.
-fn channel(pairs: &[Pair], stream: StreamId) -> Option<u8> {
-    let (place, pair) = pairs.iter().enumerate().find(|(_, pair)| pair.data == stream || pair.error == stream)?;
-    u8::try_from(2 * place + usize::from(pair.error == stream)).ok()
-}
-
-fn message(output: Output) -> Message {
-    match output {
-        Output::Binary(bytes) => Message::Binary(bytes),
-        Output::Text(text) => Message::Text(text.into()),
+    fn say(&self, stream: StreamId, data: &[u8]) -> Option<Output> {
+        let mut places = self.pairs.iter().enumerate();
+        let (place, pair) = places.find(|(_, pair)| pair.data == stream || pair.error == stream)?;
+        let channel = u8::try_from(2 * place + usize::from(pair.error == stream)).ok()?;
+        Some(self.protocol.encode(channel, data))
     }
 }
 
 /// Carries until the kubelet has closed every port's data, or either side is gone.
 pub async fn carry(socket: Socket, backend: Upgraded, protocol: Protocol, ports: &[u16]) {
     let mut session = Session::new(Role::Client);
-    let pairs = opened(&mut session, ports);
-    for pair in &pairs {
-        // Nothing is sent on it from here.
-        session.finish(pair.error);
-    }
-    let session = Mutex::new(session);
-    let owed = Notify::new();
-    owed.notify_one();
-    let (mut to_client, mut from_client) = socket.split();
-    let (mut from_kubelet, mut to_kubelet) = tokio::io::split(TokioIo::new(backend));
-
-    let upwards = async {
-        loop {
-            let input = tokio::select! {
-                // What the session owes the kubelet by itself: stream openings at first, answers to pings later.
-                () = owed.notified() => None,
-                next = from_client.next() => match next {
-                    Some(Ok(Message::Binary(bytes))) => protocol.decode(&bytes),
-                    Some(Ok(Message::Text(text))) => protocol.decode(&bytes::Bytes::from(text)),
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => break,
-                    Some(Ok(_)) => None,
-                },
-            };
-            let output = {
-                let mut session = session.lock();
-                if let Some(Input::Data(channel, data)) = input
-                    && channel % 2 == 0
-                    && let Some(pair) = pairs.get(usize::from(channel / 2))
-                {
-                    session.data(pair.data, &data);
-                }
-                session.output()
-            };
-            if !output.is_empty() && write(&mut to_kubelet, &output).await.is_err() {
-                // What the kubelet sent before is still being read; that direction says when all is over.
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    let downwards = async {
-        let mut buffer = BytesMut::with_capacity(READ_BYTES);
-        let mut writing: Vec<StreamId> = pairs.iter().map(|pair| pair.data).collect();
-        for pair in &pairs {
-            for stream in [pair.data, pair.error] {
-                let Some(channel) = channel(&pairs, stream) else { continue };
-                let begin = protocol.encode(channel, &pair.port.to_le_bytes());
-                if to_client.send(message(begin)).await.is_err() {
-                    return;
-                }
-            }
-        }
-        'read: while !writing.is_empty() {
-            buffer.clear();
-            match from_kubelet.read_buf(&mut buffer).await {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-            let (events, owing) = {
-                let mut session = session.lock();
-                let events = session.receive(&buffer);
-                (events, session.output_len() > 0)
-            };
-            if owing {
-                owed.notify_one();
-            }
-            let Ok(events) = events else { break };
-            for event in events {
-                match event {
-                    Event::Data { stream, data } => {
-                        let Some(channel) = channel(&pairs, stream) else { continue };
-                        if to_client.send(message(protocol.encode(channel, &data))).await.is_err() {
-                            break 'read;
-                        }
-                    }
-                    Event::Fin { stream } | Event::Reset { stream, .. } => writing.retain(|open| *open != stream),
-                    _ => {}
-                }
-            }
-        }
-        // The client may be gone already.
-        let _ = to_client.send(upgrade::goodbye()).await;
-    };
-    tokio::select! {
-        () = upwards => {}
-        () = downwards => {}
-    }
+    let pairs = Pairs::open(&mut session, protocol, ports);
+    let writing = pairs.pairs.iter().map(|pair| pair.data).collect();
+    channels::carry((socket, protocol), (backend, session), &pairs, pairs.greeting(), writing).await;
 }
 
 #[cfg(test)]

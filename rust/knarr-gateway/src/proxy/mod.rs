@@ -13,6 +13,7 @@
 //! ```
 //! Source: kubernetes `pkg/registry/core/pod/strategy.go`, apimachinery `pkg/util/proxy`.
 
+mod channels;
 mod exec;
 mod forward;
 mod kubelet;
