@@ -51,9 +51,7 @@ impl ReplyBody {
             Self::Watch(_) | Self::Stream(_) => None,
         }
     }
-}
 
-impl ReplyBody {
     /// The next piece as it was made: of a watch one event. None: the end, or a failure that ends it.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Self::Watch(watch) = self {
