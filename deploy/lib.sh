@@ -64,7 +64,8 @@ build() {
     say "building knarr (the first time takes some minutes)"
     log=.venv/build.log
     touch .venv/begun # what changes while it builds is built the next time
+    # into this .venv, whatever environment the caller has activated
     { .venv/bin/pip install --disable-pip-version-check -q 'maturin>=1.16,<2' &&
-        .venv/bin/maturin develop --release --locked; } >$log 2>&1 || { tail -n 30 $log >&2; fail "the build failed" "see $log"; }
+        env -u CONDA_PREFIX VIRTUAL_ENV="$PWD/.venv" .venv/bin/maturin develop --release --locked; } >$log 2>&1 || { tail -n 30 $log >&2; fail "the build failed" "see $log"; }
     mv .venv/begun .venv/built
 }

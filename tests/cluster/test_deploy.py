@@ -22,6 +22,7 @@ TOOLS = (
     "find",
     "touch",
     "mkdir",
+    "mv",
     "dirname",
     "id",
     "rm",
@@ -139,6 +140,22 @@ def test_a_build_that_is_done_is_not_done_again(bare: Path) -> None:
     os.utime(source, (later, later))
     done = run(*ask, **environment)
     assert done.code == 1 and "Rust 1.95 or later is needed" in done.err, "a changed source asks for the compiler"
+
+
+def test_the_build_goes_into_this_checkout_whatever_the_caller_has_activated(bare: Path) -> None:
+    (bare / ".venv" / "bin").mkdir(parents=True)
+    for name in ("cargo", "python3"):
+        program(bare, name, "exit 0")
+    program(bare, "rustc", "echo rustc 1.95.0")
+    programs = {"python": "exit 0", "pip": "exit 0", "maturin": "echo $VIRTUAL_ENV ${CONDA_PREFIX-none}"}
+    for name, text in programs.items():
+        program(bare, name, text)
+        (bare / "bin" / name).rename(bare / ".venv" / "bin" / name)
+    done = run(
+        "sh", "-ec", f"cd {bare}; . deploy/lib.sh; build; cat .venv/build.log",
+        PATH=str(bare / "bin"), HOME=str(bare), VIRTUAL_ENV="/elsewhere", CONDA_PREFIX="/elsewhere",
+    )  # fmt: skip
+    assert (done.code, done.out.split()) == (0, [str(bare / ".venv"), "none"]), done
 
 
 def test_build_only_stops_after_the_build(bare: Path) -> None:
