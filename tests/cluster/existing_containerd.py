@@ -3,6 +3,7 @@
 usage: existing_containerd.py start DIR          starts it; prints its endpoint
        existing_containerd.py sandboxes ENDPOINT CLUSTER_DIR NODE    makes a stranger's sandbox and an orphan of that
                                                  cluster's node; prints both ids
+       existing_containerd.py clear ENDPOINT      ends every sandbox in it
 """
 
 from __future__ import annotations
@@ -41,8 +42,20 @@ async def sandboxes(endpoint: str, folder: Path, node: str) -> None:
         await runtime.close()
 
 
+async def clear(endpoint: str) -> None:
+    runtime = CriRuntime(endpoint)
+    try:
+        for sandbox in await runtime.sandboxes():
+            await runtime.stop_sandbox(sandbox.id)
+            await runtime.remove_sandbox(sandbox.id)
+    finally:
+        await runtime.close()
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "start":
         asyncio.run(start(Path(sys.argv[2])))
+    elif sys.argv[1] == "clear":
+        asyncio.run(clear(sys.argv[2]))
     else:
         asyncio.run(sandboxes(sys.argv[2], Path(sys.argv[3]), sys.argv[4]))

@@ -52,11 +52,8 @@ def somebody(tmp_path: Path) -> Iterator[tuple[Somebody, str]]:
         try:
             yield found, address
         finally:
-            for task in found.tasks():
-                found.ctr("tasks", "kill", "--signal", "SIGKILL", task)
-            eventually(lambda: not found.tasks(), 20)
-            for name in found.ctr("tasks", "list", "--quiet").out.split():
-                found.ctr("tasks", "delete", name)
+            cleared = run("nsenter", f"--net=/run/netns/{namespace}", sys.executable, SCRIPT, "clear", found.endpoint)
+            assert cleared.code == 0, cleared.err
             os.kill(pid, signal.SIGTERM)
             eventually(lambda: Process.of(pid) is None, 20)
             run("sh", "-c", f"grep -o ' {tmp_path}[^ ]*' /proc/self/mounts | sort -r | xargs -r umount -l")
