@@ -81,8 +81,12 @@ class Observed:
         newest = self.newest(name)
         return newest is not None and newest.state is ContainerState.RUNNING
 
+    def all_running(self) -> list[tuple[str, Container]]:
+        """Each with its name."""
+        return [(n, c) for n, found in self.containers.items() for c in found if c.state is ContainerState.RUNNING]
+
     def any_running(self) -> bool:
-        return any(c.state is ContainerState.RUNNING for found in self.containers.values() for c in found)
+        return bool(self.all_running())
 
 
 def timestamp(nanoseconds: int) -> str | None:

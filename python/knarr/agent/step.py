@@ -17,14 +17,14 @@ Source: Kubernetes 1.34, kuberuntime_manager.go (computePodActions, doBackOff), 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .observed import CrashBackoff, Failure, Observed, Rejection, deleting, seconds
 from .podspec import CONTAINER_HASH, container_hash
 from .resources import is_sidecar
-from .runtime import Container, ContainerState
+from .runtime import Container, ContainerState, Sandbox
 from .status import restart_count, should_restart
 
 CRASH_BACKOFF_FIRST = 10.0
@@ -137,19 +137,21 @@ def step(pod: Mapping[str, Any], observed: Observed, now: float) -> Decision:
     return _run(pod, observed, now, wake)
 
 
-def _end(pod: Mapping[str, Any], observed: Observed) -> Decision:
+def _kill(pod: Mapping[str, Any], alive: Sequence[tuple[str, Container]], grace: int) -> tuple[KillContainer, ...]:
+    """Those of the running containers that end first; empty when none runs."""
     sidecars = [c["name"] for c in pod["spec"].get("initContainers", ()) if is_sidecar(c)]
-    alive = [
-        (name, c) for name, found in observed.containers.items() for c in found if c.state is ContainerState.RUNNING
-    ]
-    grace = 1 if observed.gone and not deleting(pod) else grace_seconds(pod)
     first = [pair for pair in alive if pair[0] not in sidecars]
     if not first:
         # Sidecars end when nothing is left that they serve, in the reverse of the order they started in.
         last = max((sidecars.index(name) for name, _ in alive), default=-1)
         first = [pair for pair in alive if sidecars.index(pair[0]) == last]
-    if first:
-        return Decision(tuple(KillContainer(c.id, n, grace, f"Stopping container {n}") for n, c in first))
+    return tuple(KillContainer(c.id, n, grace, f"Stopping container {n}") for n, c in first)
+
+
+def _end(pod: Mapping[str, Any], observed: Observed) -> Decision:
+    grace = 1 if observed.gone and not deleting(pod) else grace_seconds(pod)
+    if kills := _kill(pod, observed.all_running(), grace):
+        return Decision(kills)
     ready = tuple(StopSandbox(s.id) for s in observed.sandboxes if s.ready)
     if ready:
         return Decision(ready)
@@ -164,6 +166,10 @@ def _run(pod: Mapping[str, Any], observed: Observed, now: float, wake: float) ->
     spec = pod["spec"]
     newest = observed.sandboxes[0] if observed.sandboxes else None
     usable = newest is not None and newest.ready and (bool(newest.ips) or bool(spec.get("hostNetwork")))
+    # A container that outlived its sandbox answers at an address that is no longer the pod's.
+    strays = [(n, c) for n, c in observed.all_running() if newest is None or not usable or not _inside(newest, c)]
+    if kills := _kill(pod, strays, grace_seconds(pod)):
+        return Decision(kills, wake_at=wake)
     stale = [s for s in observed.sandboxes if s.ready and (s is not newest or not usable)]
     if stale:
         return Decision(tuple(StopSandbox(s.id) for s in stale), wake_at=wake)
@@ -233,8 +239,8 @@ def _new_sandbox(pod: Mapping[str, Any], observed: Observed, now: float, wake: f
     return Decision((CreateSandbox(attempt),), wake_at=wake)
 
 
-def _in_newest_sandbox(observed: Observed, container: Container) -> bool:
-    return not container.sandbox_id or container.sandbox_id == observed.sandboxes[0].id
+def _inside(sandbox: Sandbox, container: Container) -> bool:
+    return container.sandbox_id in ("", sandbox.id)
 
 
 def _init(
@@ -246,12 +252,12 @@ def _init(
     waiting: dict[str, Failure] = {}
     wake = math.inf
     main_began = any(
-        (c := observed.newest(m["name"])) is not None and _in_newest_sandbox(observed, c) for m in spec["containers"]
+        (c := observed.newest(m["name"])) is not None and _inside(observed.sandboxes[0], c) for m in spec["containers"]
     )
     for container in spec.get("initContainers") or ():
         name = container["name"]
         current = observed.newest(name)
-        fresh = current is not None and _in_newest_sandbox(observed, current)
+        fresh = current is not None and _inside(observed.sandboxes[0], current)
         running = fresh and current is not None and current.state is ContainerState.RUNNING
         if is_sidecar(container):
             if running and current is not None:

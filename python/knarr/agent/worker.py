@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from .hooks import HookError, run_hook
 from .images import Images
 from .objects import Objects, Tokens, sources
 from .observed import CrashBackoff, Failure, Observed, Rejection, deleting
+from .pleg import SETTLE_SECONDS
 from .podspec import NodeFacts, cgroup, every_container, pod_dir, referenced, sandbox_spec
 from .probes import KINDS, ContainerProbes, Target
 from .reporter import Reporter
@@ -413,9 +414,10 @@ class PodWorker:
         for container in [c for c in self.containers.values() if c.sandbox_id == sandbox_id]:
             await self._look(container.id)
 
-    async def _look(self, container_id: str) -> None:
+    async def _look(self, container_id: str, sandbox_id: str = "") -> None:
         try:
-            self._take(await self._shared.runtime.container(container_id))
+            container = await self._shared.runtime.container(container_id)
+            self._take(replace(container, sandbox_id=container.sandbox_id or sandbox_id))
         except RuntimeCallError as error:
             if error.not_found:
                 self.containers.pop(container_id, None)
@@ -464,7 +466,8 @@ class PodWorker:
                 lambda kind, reason, message: self._tell(kind, reason, message, name),
             )
         except StartFailed as failed:
-            if await self._sandbox_died(sandbox):
+            # What ended a container that ran may be ending its sandbox; a first start has nothing to wait for.
+            if await self._sandbox_died(sandbox, SETTLE_SECONDS if restarts else ()):
                 # No fault of the container: it is started in the next sandbox, at once.
                 return
             retry_at = failed.retry_at or shared.clock() + steps.CRASH_BACKOFF_FIRST
@@ -472,7 +475,7 @@ class PodWorker:
             if failed.container_id:
                 if backoff is not None:
                     self._backoffs[name] = backoff
-                await self._created(failed.container_id, sandbox.id)
+                await self._look(failed.container_id, sandbox.id)
             return
         self._failures.pop(name, None)
         self._told_backoff.discard(name)
@@ -489,23 +492,20 @@ class PodWorker:
             self._latch.set()
             await self._post_start(spec, container, hook)
 
-    async def _sandbox_died(self, sandbox: Sandbox) -> bool:
-        try:
-            now = await self._shared.runtime.sandbox(sandbox.id)
-        except RuntimeCallError as error:
-            if error.not_found:
-                self.sandboxes.pop(sandbox.id, None)
-            return error.not_found
-        if not now.ready:
-            self.sandboxes[sandbox.id] = now
-        return not now.ready
-
-    async def _created(self, container_id: str, sandbox_id: str) -> None:
-        try:
-            container = await self._shared.runtime.container(container_id)
-        except RuntimeCallError:
-            return
-        self._take(replace(container, sandbox_id=sandbox_id))
+    async def _sandbox_died(self, sandbox: Sandbox, delays: Sequence[float]) -> bool:
+        """Asked now and again after each of the delays, in seconds, while it is said to be ready."""
+        for delay in (0.0, *delays):
+            await asyncio.sleep(delay)
+            try:
+                now = await self._shared.runtime.sandbox(sandbox.id)
+            except RuntimeCallError as error:
+                if error.not_found:
+                    self.sandboxes.pop(sandbox.id, None)
+                return error.not_found
+            if not now.ready:
+                self.sandboxes[sandbox.id] = now
+                return True
+        return False
 
     async def _post_start(self, spec: Mapping[str, Any], container: Container, hook: Mapping[str, Any]) -> None:
         ips = self._sources().pod_ips

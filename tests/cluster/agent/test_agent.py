@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from knarr.agent import mounts
 from knarr.agent.config import instance_id
 from knarr.agent.containerd import Containerd
 from knarr.agent.drain import drain_and_remove
+from knarr.agent.runtime import Sandbox
 from knarr.agent.server import Upgrade, Whole
 
 from .node import CIDR, TestNode
@@ -35,6 +37,21 @@ def left_groups(name: str) -> list[str]:
 def occupied(group: Path) -> list[str]:
     """The groups directly inside that have processes."""
     return [path.parent.name for path in group.glob("*/cgroup.procs") if path.read_text().split()]
+
+
+def newest_sandbox(node: TestNode, name: str) -> Sandbox:
+    pod = node.api.get("pods", name)
+    assert node.agent is not None and pod is not None
+    return max(node.agent.workers[pod["metadata"]["uid"]].sandboxes.values(), key=lambda s: s.attempt)
+
+
+def kill_pause(sandbox_id: str) -> None:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if sandbox_id in (folder / "cgroup").read_text() and (folder / "comm").read_text() == "pause\n":
+                os.kill(int(folder.name), signal.SIGKILL)
+                return
+    raise AssertionError("no pause process")
 
 
 @pytest.fixture
@@ -240,9 +257,27 @@ async def test_containers_survive_agent_and_containerd_and_strangers_go(node: Te
     await node.until_ready("next", 20)
     assert node.container("stays")["containerID"] == before and node.container("stays")["restartCount"] == 0
     # A sandbox that dies is made anew.
-    sandbox = max(node.agent.workers[node.api.get("pods", "next")["metadata"]["uid"]].sandboxes)  # type: ignore[index]
-    await node.agent.runtime.stop_sandbox(sandbox)
+    await node.agent.runtime.stop_sandbox(newest_sandbox(node, "next").id)
     await node.api.until(lambda: node.container("next").get("restartCount") == 1 and node.ready("next"))
+
+
+async def test_a_pod_whose_sandbox_is_killed_is_made_anew_with_its_containers(node: TestNode) -> None:
+    # What ran on in the dead one would answer at an address that is no longer the pod's.
+    node.run("p", shell("ip -4 -o addr show eth0; trap 'exit 0' TERM; while :; do sleep 0.05; done"), shell("exit 1"))
+    await node.api.until(lambda: "running" in node.container("p").get("state", {}))
+    await node.api.until(lambda: "waiting" in node.container("p", 1).get("state", {}))
+    kill_pause(newest_sandbox(node, "p").id)
+    await node.api.until(
+        lambda: node.container("p").get("restartCount") == 1 and "running" in node.container("p")["state"]
+    )
+    for _ in range(250):
+        if " inet " in await node.logs("p"):
+            break
+        await asyncio.sleep(0.02)
+    assert f" {node.status('p')['podIP']}/" in await node.logs("p")
+    events = node.api.events("p")
+    assert ("Normal", "Killing", "Stopping container c0") in events
+    assert ("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.") in events
 
 
 async def test_a_crashed_agent_is_followed_by_one_that_adopts_its_containerd(node: TestNode) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from knarr.agent.runtime import RuntimeCallError
 
 from tests.cluster.agent.node import NODE, TestNode
 
@@ -62,3 +63,28 @@ async def test_what_others_write_to_the_node_counts_at_once(tmp_path: Path, monk
         revision = node.api.revision
         await asyncio.sleep(0.5)
         assert node.api.revision - revision <= 1, "and nothing is told again and again beside another's condition"
+
+
+async def test_a_container_that_cannot_start_in_a_dying_sandbox_is_not_to_blame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sandbox's processes end one after the other; what the runtime says of the sandbox itself changes last."""
+    async with TestNode(tmp_path, "hollow") as node:
+        node.run("p", {})
+        await node.until_ready("p")
+        assert node.agent is not None
+        runtime = node.agent.runtime
+        (sandbox,), (container,) = await runtime.sandboxes(), await runtime.containers()
+        tried = asyncio.Event()
+
+        async def start_container(_: str) -> None:
+            tried.set()
+            raise RuntimeCallError("namespace path: lstat /proc/1/ns/ipc: no such file or directory")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime, "start_container", start_container)
+            await runtime.stop_container(container.id, 0)
+            await tried.wait()
+            await asyncio.sleep(0.1)
+        await runtime.stop_sandbox(sandbox.id)
+        await node.api.until(lambda: node.container("p").get("restartCount") == 1 and node.ready("p"), 5)

@@ -105,6 +105,14 @@ def test_a_dead_sandbox_is_replaced_by_the_next_attempt() -> None:
     check(pod(policy="Never"), seen(ran("c", EXITED, 137), boxes=(box(0, ready=False),)), steps.Cleanup())
 
 
+def test_what_runs_in_a_sandbox_that_is_not_the_pods_is_ended_first() -> None:
+    dead, kill = (box(0, ready=False),), steps.KillContainer("c0", "c", 30, "Stopping container c")
+    check(pod("c", "d"), seen(ran("c"), ran("d", EXITED, 1), boxes=dead), kill)
+    check(pod("c", "d"), seen(ran("c"), ran("d", EXITED, 1), boxes=(box(1), *dead)), kill)
+    lost = replace(box(), ips=())
+    check(pod(), seen(ran("c"), boxes=(lost,)), kill)
+
+
 def test_a_ready_sandbox_without_address_is_stopped() -> None:
     lost = replace(box(), ips=())
     check(pod(), seen(boxes=(lost,)), steps.StopSandbox("s0"))
