@@ -6,6 +6,7 @@ Source: Kubernetes 1.34, pkg/kubelet/lifecycle/predicate.go, pkg/kubelet/sysctl.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -31,13 +32,29 @@ SAFE_SYSCTLS = (
 )
 
 
+RESOURCES = ("cpu", "memory", "ephemeral-storage")
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What a pod takes of its node. requests: in the order of RESOURCES, cpu in thousandths, the others in bytes."""
+
+    requests: tuple[int, ...]
+    ports: frozenset[tuple[str, str, int]]
+
+
+def demands(pod: Mapping[str, Any]) -> Demands:
+    requests = tuple(_scaled(name, pod_total(pod, "requests", name)) for name in RESOURCES)
+    return Demands(requests, frozenset(host_ports(pod)))
+
+
 def admit(
     pod: Mapping[str, Any],
     node: Mapping[str, Any],
-    others: Iterable[Mapping[str, Any]],
+    others: Iterable[Demands],
     unsafe_sysctls: tuple[str, ...] = (),
 ) -> Rejection | None:
-    """None: it may. node: the Node object; others: pods admitted before that have not ended.
+    """None: it may. node: the Node object; others: of the pods admitted before that have not ended.
 
     The message is that of the Event; the status says `Pod was rejected: ` before it.
     """
@@ -52,9 +69,10 @@ def admit(
     capacity = whole(amount(allocatable, "pods"))
     if len(others) + 1 > capacity:
         return _insufficient("pods", 1, len(others), capacity)
-    for name in ("cpu", "memory", "ephemeral-storage"):
-        wanted = _scaled(name, pod_total(pod, "requests", name))
-        used = sum(_scaled(name, pod_total(other, "requests", name)) for other in others)
+    own = demands(pod)
+    for n, name in enumerate(RESOURCES):
+        wanted = own.requests[n]
+        used = sum(other.requests[n] for other in others)
         capacity = _scaled(name, amount(allocatable, name))
         if wanted and wanted + used > capacity:
             return _insufficient(name, wanted, used, capacity)
@@ -62,8 +80,7 @@ def admit(
         return Rejection(
             "NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
         )
-    taken = set().union(*(host_ports(other) for other in others)) if others else set()
-    if any(_collides(port, other) for port in host_ports(pod) for other in taken):
+    if any(_collides(port, taken) for port in own.ports for other in others for taken in other.ports):
         return Rejection(
             "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
         )

@@ -276,7 +276,7 @@ class Agent:
     def _judge(self, worker: PodWorker) -> Rejection | None:
         ended = ("Succeeded", "Failed")
         others = [
-            w.pod
+            w.demands
             for w in self.workers.values()
             if w is not worker and (w.pod.get("status") or {}).get("phase") not in ended
         ]

@@ -18,6 +18,7 @@ from knarr.client.protocol import Client
 from knarr.kits.tasks import Backoff, Latch, TaskSet
 
 from . import step as steps
+from .admission import demands
 from .cgroups import Cgroups
 from .containers import ContainerStarter, StartFailed, read_termination
 from .events import Recorder
@@ -97,6 +98,7 @@ class PodWorker:
         self._cleaned = False
         self._gone = False
         self._wanted = referenced(pod)
+        self.demands = demands(pod)
         self._status: dict[str, Any] = dict(pod.get("status") or {})
         self._volumes = PodVolumes(self._context())
         self._reporter = Reporter(shared.client, pod)
@@ -114,6 +116,7 @@ class PodWorker:
         changed = any(before["metadata"].get(k) != pod["metadata"].get(k) for k in ("labels", "annotations"))
         if before["spec"] != pod["spec"] or changed:
             self._wanted = referenced(pod)
+            self.demands = demands(pod)
             self._volumes.update(self._context())
             self._volumes_due = 0.0
         self._latch.set()

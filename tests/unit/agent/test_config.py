@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from knarr.agent.admission import admit
+from knarr.agent.admission import admit, demands
 from knarr.agent.env import ConfigError, Sources, environment, expand, go_quote, resource_value, service_variables
 from knarr.agent.images import credentials, default_policy, default_tag
 from knarr.agent.podspec import NodeFacts, dns, hosts_file, parse_resolv_conf, referenced, subpath
@@ -350,7 +350,7 @@ def node(**allocatable: str) -> dict[str, Any]:
     ],
 )
 def test_admission(subject: dict[str, Any], others: list[dict[str, Any]], reason: str | None) -> None:
-    rejection = admit(subject, node(), others)
+    rejection = admit(subject, node(), [demands(other) for other in others])
     assert (rejection.reason if rejection else None) == reason
 
 
