@@ -41,7 +41,8 @@ async def main(config: Config, images: Path) -> None:
     async with HttpClient(load_kubeconfig(config.paths.admin_kubeconfig)) as client:
         for document in codec.yaml_load_all(EXAMPLE.read_bytes()):
             kind, name = document["kind"], document["metadata"]["name"]
-            await client.apply(RESOURCES[kind], name, document, NAMESPACE, field_manager=MANAGER, force=True)
+            body = with_last_applied(document)
+            await client.apply(RESOURCES[kind], name, body, NAMESPACE, field_manager=MANAGER, force=True)
             say(f"applied {kind.lower()}/{name}")
         await waited("the Deployment's pods are available", lambda: available(client))
         page = await page_through_dns(client)
@@ -63,6 +64,15 @@ async def main(config: Config, images: Path) -> None:
     print("  kubectl edit configmap hello              # the page follows within a minute")
     print("  .venv/bin/knarr status")
     print("  sh deploy/down.sh                         # removes it all")
+
+
+def with_last_applied(document: dict[str, Any]) -> dict[str, Any]:
+    """With the annotation that `kubectl apply` leaves and looks for: it can go on from here without a warning."""
+    metadata = {"annotations": {}, "namespace": NAMESPACE, **document["metadata"]}
+    text = json.dumps({**document, "metadata": metadata}, sort_keys=True, separators=(",", ":")) + "\n"
+    text = text.translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})  # as Go writes them
+    annotations = {**metadata["annotations"], "kubectl.kubernetes.io/last-applied-configuration": text}
+    return {**document, "metadata": {**metadata, "annotations": annotations}}
 
 
 def load_images(config: Config, archive: Path) -> None:
