@@ -11,6 +11,8 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
+from odd import odd, odd_updates
+
 Object = dict[str, Any]
 
 DELETE = object()
@@ -530,10 +532,12 @@ def cases() -> Iterator[tuple[str, Object]]:
                 subjects=[{"kind": "Foo", "name": ""}, {"kind": "ServiceAccount", "name": "A", "apiGroup": "x"}],
             ),
         )
+    yield from odd(change, pod(), deployment(), service())
 
 
 def updates() -> Iterator[tuple[str, Object, dict[str, Any]]]:
     """Changes of an object that was made before: a name, what is made, the places that change."""
+    yield from odd_updates(change, pod(), deployment(), service())
     yield "image", pod(), {"spec__containers__0__image": "other"}
     yield "padded image", pod(), {"spec__containers__0__image": " other "}
     yield "more containers", pod(), {"spec__containers__1": {"name": "d", "image": "a"}}

@@ -9,6 +9,7 @@ schema/testdata/verdicts.json
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import sys
 import urllib.error
@@ -33,14 +34,20 @@ class Peer:
         self.context.verify_mode = ssl.CERT_NONE
         self.context.load_cert_chain(cert, key)
 
-    def call(self, method: str, path: str, body: Object | None = None) -> tuple[int, Object]:
+    def call(self, method: str, path: str, body: Object | None = None) -> tuple[int, Object, list[str]]:
+        """(code, answer, warnings)."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
         try:
             with urllib.request.urlopen(request, context=self.context) as answer:
-                return answer.status, json.load(answer)
+                return answer.status, json.load(answer), warnings(answer.headers.get_all("Warning"))
         except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+            return error.code, json.load(error), []
+
+
+def warnings(headers: list[str] | None) -> list[str]:
+    """The texts of `299 - "text"`."""
+    return [re.sub(r"\\(.)", r"\1", header.removeprefix('299 - "').removesuffix('"')) for header in headers or ()]
 
 
 def path(obj: Object) -> str:
@@ -51,11 +58,11 @@ def path(obj: Object) -> str:
     return f"{base}/namespaces/{namespace}/{plural}" if namespace else f"{base}/{plural}"
 
 
-def verdict(code: int, answer: Object) -> Any:
+def verdict(code: int, answer: Object, warned: list[str]) -> Any:
     if code in (200, 201):
         for field in ("uid", "creationTimestamp", "managedFields", "resourceVersion"):
             answer["metadata"].pop(field, None)
-        return {"object": answer}
+        return {"object": answer} | ({"warnings": warned} if warned else {})
     details = answer.get("details", {})
     if "causes" in details:
         return {"causes": [[c.get("reason", ""), c.get("field", ""), c.get("message", "")] for c in details["causes"]]}
@@ -67,20 +74,20 @@ def main() -> None:
     peer.call("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
     out: dict[str, list[Any]] = {"create": [], "update": []}
     for name, obj in cases():
-        code, answer = peer.call("POST", path(obj) + "?dryRun=All&fieldValidation=Strict", obj)
-        out["create"].append({"name": name, "given": obj, **verdict(code, answer)})
+        answered = peer.call("POST", path(obj) + "?dryRun=All&fieldValidation=Strict", obj)
+        out["create"].append({"name": name, "given": obj, **verdict(*answered)})
     for name, old, places in updates():
         place = path(old)
-        code, made = peer.call("POST", place, old)
+        code, made, _ = peer.call("POST", place, old)
         if code != 201:
             raise SystemExit(f"{name}: {made['message']}")
         made["metadata"].pop("managedFields", None)
         one = f"{place}/{old['metadata']['name']}"
         new = change(made, **places)
-        code, answer = peer.call("PUT", one + "?dryRun=All", new)
+        answered = peer.call("PUT", one + "?dryRun=All", new)
         # No controller runs there that would take off the finalizer with which some kinds orphan their pods.
         peer.call("DELETE", one + "?gracePeriodSeconds=0&propagationPolicy=Background")
-        out["update"].append({"name": name, "given": made, "new": new, **verdict(code, answer)})
+        out["update"].append({"name": name, "given": made, "new": new, **verdict(*answered)})
     json.dump(out, sys.stdout, indent=1)
     sys.stdout.write("\n")
 

@@ -123,10 +123,24 @@ fn key(case: &serde_json::Value) -> String {
     format!("{}/{}", case["given"]["apiVersion"].as_str().unwrap(), case["given"]["kind"].as_str().unwrap())
 }
 
-fn check(case: &serde_json::Value, got: Result<Value, Verdict>) -> Result<(), String> {
+/// In any order: Go's maps have none.
+fn same_warnings(case: &serde_json::Value, mut got: Vec<String>) -> Result<(), String> {
+    let none = Vec::new();
+    let expected = case.get("warnings").and_then(serde_json::Value::as_array).unwrap_or(&none);
+    let mut expected: Vec<_> = expected.iter().map(|line| line.as_str().unwrap().to_owned()).collect();
+    got.sort();
+    expected.sort();
+    if got == expected {
+        return Ok(());
+    }
+    Err(format!("{} {}\n  warned  {got:#?}\n  not     {expected:#?}", key(case), case["name"]))
+}
+
+fn check(case: &serde_json::Value, kind: &CompiledKind, got: Result<Value, Verdict>) -> Result<(), String> {
     let place = format!("{} {}", key(case), case["name"]);
     match (got, case.get("object"), case.get("causes"), case.get("message")) {
         (Ok(object), Some(expected), ..) => {
+            same_warnings(case, kind.warnings(&object, None))?;
             let mut expected = value(expected);
             for field in ["apiVersion", "kind"] {
                 expected.as_map_mut().unwrap().remove(field);
@@ -167,6 +181,10 @@ fn allocated(expected: &mut Value, got: &Value) {
     }
 }
 
+fn judge(case: &serde_json::Value, kind: &CompiledKind) -> Result<(), String> {
+    check(case, kind, create(kind, &case["given"]))
+}
+
 #[test]
 fn new_objects_are_judged_as_by_kubernetes() {
     let kinds = kinds();
@@ -178,8 +196,7 @@ fn new_objects_are_judged_as_by_kubernetes() {
         .iter()
         .filter(|case| only.as_ref().is_none_or(|only| case["name"].as_str() == Some(only)))
         .collect();
-    let wrong: Vec<_> =
-        cases.iter().filter_map(|case| check(case, create(&kinds[&key(case)], &case["given"])).err()).collect();
+    let wrong: Vec<_> = cases.iter().filter_map(|case| judge(case, &kinds[&key(case)]).err()).collect();
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
@@ -222,7 +239,10 @@ fn updates_are_judged_as_by_kubernetes() {
         kind.prepare_update(&mut new, &old, Subresource::None);
         let errors = kind.validate_update(&new, &old, Subresource::None);
         let agreed = match case.get("causes") {
-            None => errors.is_empty() && same_object(&new, case),
+            None => {
+                wrong.extend(same_warnings(case, kind.warnings(&new, Some(&old))).err());
+                errors.is_empty() && same_object(&new, case)
+            }
             // What Kubernetes says of a pod's spec ends in a dump of Go structs.
             Some(_) => {
                 let cut = |all: Vec<(String, String, String)>| -> Vec<_> {

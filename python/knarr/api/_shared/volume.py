@@ -34,6 +34,11 @@ def _default_mode(type_: str) -> TypeRules:
     return TypeRules(f"{type_}.default", type=f"io.k8s.api.core.v1.{type_}", defaults=(set_to("defaultMode", 0o644),))
 
 
+def _filled(type_: str, **values: str | bool) -> TypeRules:
+    defaults = tuple(set_to(field, value) for field, value in values.items())
+    return TypeRules(f"{type_}.default", type=f"io.k8s.api.core.v1.{type_}", defaults=defaults)
+
+
 KEY_TO_PATH = TypeRules(
     "KeyToPath",
     rules=(
@@ -175,7 +180,11 @@ VOLUME = TypeRules(
         _default_mode("ConfigMapVolumeSource"),
         _default_mode("DownwardAPIVolumeSource"),
         _default_mode("ProjectedVolumeSource"),
-        TypeRules("HostPath.default", type="io.k8s.api.core.v1.HostPathVolumeSource", defaults=(set_to("type", ""),)),
+        _filled("HostPathVolumeSource", type=""),
+        _filled("RBDVolumeSource", pool="rbd", user="admin", keyring="/etc/ceph/keyring"),
+        _filled("ISCSIVolumeSource", iscsiInterface="default"),
+        _filled("ScaleIOVolumeSource", storageMode="ThinProvisioned", fsType="xfs"),
+        _filled("AzureDiskVolumeSource", cachingMode="ReadWrite", fsType="ext4", readOnly=False, kind="Shared"),
         TypeRules(
             "ImageVolume.default",
             type="io.k8s.api.core.v1.ImageVolumeSource",

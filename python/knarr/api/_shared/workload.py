@@ -3,6 +3,7 @@
 from knarr.declare import AGE, NAME, Column, Scale, Subresource
 from knarr.declare.json import Node, Nodes
 from knarr.declare.rules import (
+    all_of,
     apply,
     at,
     between,
@@ -14,11 +15,19 @@ from knarr.declare.rules import (
     one_of,
     over,
     required,
+    same,
+    updating,
     when,
 )
 
 #: The selector of a workload: given, well formed, not empty.
 WORKLOAD_SELECTOR: Nodes = (at("selector", required(pointer=True), native("workloadSelector")),)
+
+#: What is allowed and most likely not meant: said when a workload is made, of its template also when its spec changes.
+WORKLOAD_WARNINGS: Nodes = (
+    when(updating(), otherwise=[native("workloadNameWarning")]),
+    when(all_of(updating(), same("spec", "old:spec")), otherwise=[at("spec.template", native("podWarnings"))]),
+)
 
 
 def long_running_template(kind: str) -> Nodes:
@@ -85,6 +94,7 @@ def replica_columns(desired: str, current: str, ready: str, selector: Column) ->
 
 __all__ = [
     "WORKLOAD_SELECTOR",
+    "WORKLOAD_WARNINGS",
     "long_running_template",
     "replica_columns",
     "scale",

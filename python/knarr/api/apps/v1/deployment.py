@@ -19,7 +19,14 @@ from knarr.declare.rules import (
 )
 
 from ..._shared.pod_spec import POD_TEMPLATE
-from ..._shared.workload import WORKLOAD_SELECTOR, long_running_template, scale, status_counts, template_columns
+from ..._shared.workload import (
+    WORKLOAD_SELECTOR,
+    WORKLOAD_WARNINGS,
+    long_running_template,
+    scale,
+    status_counts,
+    template_columns,
+)
 
 _STRATEGY = at(
     "strategy",
@@ -89,6 +96,7 @@ KIND = Kind(
     types=(DEPLOYMENT_SPEC,),
     create=(meta_create(), at("spec", apply("DeploymentSpec"))),
     update=(meta_update(), at("spec", apply("DeploymentSpec")), at("spec.selector", immutable())),
+    warnings=WORKLOAD_WARNINGS,
     has_status=True,
     generation=("spec", "metadata.annotations"),
     prepare_status=(steps.keep("metadata.labels"),),

@@ -5,7 +5,14 @@ from knarr.declare.kind import status
 from knarr.declare.rules import apply, at, between, immutable, meta_create, meta_update, native
 
 from ..._shared.pod_spec import POD_TEMPLATE
-from ..._shared.workload import WORKLOAD_SELECTOR, long_running_template, replica_columns, scale, status_counts
+from ..._shared.workload import (
+    WORKLOAD_SELECTOR,
+    WORKLOAD_WARNINGS,
+    long_running_template,
+    replica_columns,
+    scale,
+    status_counts,
+)
 
 REPLICASET_SPEC = TypeRules(
     "ReplicaSetSpec",
@@ -43,6 +50,7 @@ KIND = Kind(
     types=(REPLICASET_SPEC,),
     create=(meta_create(), at("spec", apply("ReplicaSetSpec"))),
     update=(meta_update(), at("spec", apply("ReplicaSetSpec")), at("spec.selector", immutable())),
+    warnings=WORKLOAD_WARNINGS,
     has_status=True,
     generation=("spec",),
     subresources=(status(meta_update(), _STATUS), scale()),

@@ -15,6 +15,7 @@ from knarr.declare.rules import (
     meta_create,
     meta_update,
     native,
+    updating,
     when,
 )
 
@@ -68,6 +69,7 @@ KIND = Kind(
         ),
     ),
     update=(meta_update(), *_SPEC, at("spec", native("podUpdate"))),
+    warnings=(when(updating(), otherwise=[native("podNameWarning"), native("podWarnings")]),),
     has_status=True,
     generation=("spec",),
     prepare_create=(steps.native("podStatus"), _GRACE),

@@ -5,7 +5,7 @@ from knarr.declare.kind import status
 from knarr.declare.rules import apply, at, between, is_set, meta_create, meta_update, native, required, when
 
 from ..._shared.pod_spec import POD_TEMPLATE
-from ..._shared.workload import long_running_template, replica_columns, scale, status_counts
+from ..._shared.workload import WORKLOAD_WARNINGS, long_running_template, replica_columns, scale, status_counts
 
 SPEC = TypeRules(
     "ReplicationControllerSpec",
@@ -44,6 +44,7 @@ KIND = Kind(
     defaults=(copy("metadata.labels", "spec.template.metadata.labels", zero=True),),
     create=(meta_create(), at("spec", apply("ReplicationControllerSpec"))),
     update=(meta_update(), at("spec", apply("ReplicationControllerSpec"))),
+    warnings=WORKLOAD_WARNINGS,
     has_status=True,
     generation=("spec",),
     subresources=(status(meta_update(), _STATUS), scale(labels=True)),

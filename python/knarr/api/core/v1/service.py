@@ -190,6 +190,7 @@ KIND = Kind(
     types=(SERVICE_SPEC,),
     create=(meta_create("dns1035Label"), at("spec", apply("ServiceSpec"))),
     update=_UPDATE,
+    warnings=(native("serviceWarnings"),),
     has_status=True,
     prepare_create=(steps.set_to("status", {"loadBalancer": {}}), steps.native("serviceClusterIPs")),
     prepare_update=(steps.native("serviceType"), steps.native("serviceClusterIPs")),

@@ -7,6 +7,7 @@ mod event;
 mod handlers;
 mod pod;
 mod pod_update;
+mod pod_warnings;
 mod references;
 mod resources;
 mod service;
@@ -93,6 +94,10 @@ pub const ALL: &[(&str, Run)] = &[
     ("externalName", service::external_name),
     ("servicePortTwice", service::port_twice),
     ("sourceRanges", service::source_ranges),
+    ("podWarnings", pod_warnings::run),
+    ("podNameWarning", pod_warnings::pod_name),
+    ("workloadNameWarning", pod_warnings::workload_name),
+    ("serviceWarnings", service::warnings),
 ];
 
 impl Native {

@@ -188,3 +188,33 @@ pub fn source_ranges(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
         }
     }
 }
+
+/// At a Service: what it says to no effect. Source: kubernetes `pkg/api/service/warnings.go`.
+pub fn warnings(scope: &Scope<'_>, lines: &mut Vec<FieldError>) {
+    const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+    let spec = scope.get("spec");
+    let text = |field: &str| spec.get(field).and_then(Value::as_str).unwrap_or("");
+    let external = spec.get("externalIPs").is_some_and(|list| !crate::rules::is_unset(list));
+    let mut say = |words: String| lines.push(FieldError::invalid("<nil>", Value::Null, words));
+    if scope.value.path(&["metadata", "annotations", HINTS]).is_some() {
+        say(format!("annotation {HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"));
+    }
+    if text("type") == "ClusterIP" && text("clusterIP") == "None" {
+        for (said, field) in [
+            (!text("loadBalancerIP").is_empty(), "loadBalancerIP"),
+            (external, "externalIPs"),
+            (text("sessionAffinity") != "None", "SessionAffinity"),
+        ] {
+            if said {
+                say(format!("spec.{field} is ignored for headless services"));
+            }
+        }
+    }
+    let named = text("type") == "ExternalName";
+    if named && external {
+        say("spec.externalIPs is ignored when spec.type is \"ExternalName\"".to_owned());
+    }
+    if !named && !text("externalName").is_empty() {
+        say("spec.externalName is ignored when spec.type is not \"ExternalName\"".to_owned());
+    }
+}
