@@ -48,6 +48,11 @@ class Config:
         """The address that clients on this machine and its pods use."""
         return f"https://{bracketed(self.node_ip)}:{self.port}"
 
+    @property
+    def admin_kubeconfig(self) -> str:
+        """The kubeconfig that a person is to use."""
+        return self.kubeconfig or str(self.paths.admin_kubeconfig)
+
     def service_address(self, offset: int) -> str:
         """The address `offset` steps into the Service range: 1 is Service default/kubernetes, 10 is cluster DNS."""
         return str(ipaddress.ip_network(self.service_cidr)[offset])

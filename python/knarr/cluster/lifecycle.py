@@ -18,9 +18,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from knarr.cluster import notify, place
+from knarr.cluster import notify
 from knarr.cluster.config import Config, Paths, remembered
-from knarr.cluster.prepare import prepare, refuse_taken_ports
 from knarr.cluster.process import Process
 from knarr.cluster.refusal import Refusal, refused_by_machine
 from knarr.cluster.supervisor import (
@@ -56,10 +55,12 @@ def up(config: Config, say: Callable[[str], None]) -> None:
 
     def serving() -> None:
         say(f"serving on {config.server_url}")
+        say(f"kubeconfig is {config.admin_kubeconfig}")
         notify.ready()
 
     try:
-        begin(config)
+        if not notify.awaited():  # whoever waits for a detached one has begun for it
+            begin(config)
         Supervisor(config, serving).run()
     except Refusal as refusal:
         notify.refused(refusal)
@@ -98,11 +99,15 @@ def up_detached(config: Config, say: Callable[[str], None]) -> None:
 
 
 def begin(config: Config) -> None:
-    """Refuse what would fail later, then make what the roles need."""
+    """Refuse what would fail later, then make what the roles need. What is imported here is needed no more by a
+    supervisor that was started detached: it never loads it."""
+    from knarr.cluster.prepare import prepare, refuse_taken_ports
+
     if supervisor_of(config) is not None:
         raise Refusal(f"a cluster already runs in {config.data_dir}", "see `knarr status`, or end it with `knarr down`")
     if config.runtime == "cri":
         from knarr.agent import preflight
+        from knarr.cluster import place
 
         problem = preflight(cri=config.cri)
         if problem:
@@ -193,6 +198,8 @@ def await_ready(config: Config, say: Callable[[str], None], reader: int | None) 
                 raise Refusal(f"not within {UP_SECONDS_MAX:.0f} s: {text}", f"see the logs in {config.paths.logs}")
             time.sleep(0.02)
         say(text)
+        if text is waits[0][0]:
+            say(f"kubeconfig is {config.admin_kubeconfig}")
 
 
 def hear(reader: int, config: Config) -> bool:
@@ -212,6 +219,8 @@ def hear(reader: int, config: Config) -> bool:
 
 def down(config: Config, say: Callable[[str], None], purge: bool = False) -> None:
     """End the servers, then the pods and what the node made for them; `purge` deletes the data too. Idempotent."""
+    from knarr.cluster import place
+
     with ExitStack() as stack:
         # before what keeps the namespace ends
         node = place.find(config)
@@ -252,6 +261,7 @@ def end_servers(config: Config, say: Callable[[str], None]) -> None:
 def end_node(config: Config, node: int | None, say: Callable[[str], None]) -> None:
     """End the pods, and last the network that marks where they were. node: a descriptor of its network namespace."""
     from knarr.agent import AgentError, remove_node
+    from knarr.cluster import place
     from knarr.network.remove import remove_network
 
     if node is None and place.recorded(config) is not None:
@@ -269,11 +279,13 @@ def end_node(config: Config, node: int | None, say: Callable[[str], None]) -> No
 def down_lost(directory: str, say: Callable[[str], None]) -> bool:
     """End what is left of a cluster whose data directory was deleted while it ran; False where this network namespace
     has nothing of it."""
+    from knarr.agent import end_lost_node
+    from knarr.cluster import place
+    from knarr.network.remove import remove_network
+
     node = place.lost_node(directory) if os.geteuid() == 0 else ""
     if not node:
         return False
-    from knarr.agent import end_lost_node
-    from knarr.network.remove import remove_network
 
     for role in ("up", *reversed(ROLES)):
         for process in called(role, directory):
@@ -323,7 +335,7 @@ def status(config: Config) -> dict[str, Any]:
         "dataDir": config.data_dir,
         "server": config.server_url,
         "node": {"name": config.node_name, "address": config.node_ip, "ready": ready and node_ready(config)},
-        "kubeconfig": config.kubeconfig or str(config.paths.admin_kubeconfig),
+        "kubeconfig": config.admin_kubeconfig,
         "ready": ready,
         "roles": roles,
     }

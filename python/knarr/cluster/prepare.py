@@ -1,13 +1,13 @@
 """What must be there before a role starts: a data directory of ours, certificates, kubeconfigs.
 
-The certificates are made by a short-lived child, so that no long-lived process carries the library that makes them.
+The certificates are looked at and made by a short-lived child, so that no long-lived process carries the libraries of
+that.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import ipaddress
 import json
 import os
@@ -37,8 +37,7 @@ def prepare(config: Config) -> None:
     fresh = not any(paths.data_dir.iterdir())
     try:
         with alone(paths.data_dir):
-            if not certificates_current(config):
-                in_child(config)
+            in_child(config)
             config.save()
     except BaseException as cause:  # an interrupt too
         if fresh:
@@ -111,6 +110,8 @@ def certificates_current(config: Config) -> bool:
 
 def digests(config: Config) -> dict[str, str]:
     """What the certificates, keys and kubeconfigs are now: path to digest. Raises OSError where one is missing."""
+    import hashlib  # in the child only: it loads OpenSSL
+
     paths = [path for path in sorted(config.paths.pki.iterdir()) if path.suffix in (".crt", ".key", ".pub")]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in [*paths, *kubeconfigs(config)]}
 
@@ -122,17 +123,18 @@ def kubeconfigs(config: Config) -> list[Path]:
 
 
 def in_child(config: Config) -> None:
-    """Run `pki.ensure` in a child of ours; what it refuses is refused here."""
+    """Have the certificates looked at, and made, by a child of ours; what it refuses is refused here."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
         said = {"message": "the certificates could not be made"}
         try:
-            from knarr.cluster import pki
+            if not certificates_current(config):
+                from knarr.cluster import pki
 
-            pki.ensure(config)
-            stamp = {"for": repr(config), "at": time.time(), "files": digests(config)}
-            write_private(config.paths.pki / STAMP, json.dumps(stamp).encode())
+                pki.ensure(config)
+                stamp = {"for": repr(config), "at": time.time(), "files": digests(config)}
+                write_private(config.paths.pki / STAMP, json.dumps(stamp).encode())
             said = {}
         except Refusal as refusal:
             said = {"message": refusal.message, "hint": refusal.hint}
