@@ -189,6 +189,24 @@ def test_a_signal_while_it_starts_ends_it_too(tmp_path: Path) -> None:
         assert made.down("--purge").code == 0
 
 
+def test_an_interrupted_down_says_what_to_do(own: Cluster) -> None:
+    """Interrupted while it waits for a server that does not end; called again, it ends all."""
+    server = own.pid("server")
+    os.kill(server, signal.SIGSTOP)
+    process = subprocess.Popen([KNARR, "down", "--data-dir", own.data_dir], stderr=subprocess.PIPE, text=True)
+    try:
+        eventually(lambda: not json_alive(own, "agent"), 20, 0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)[1]
+        assert process.returncode == 1, said
+        assert said == "error: interrupted\nhint: call it again: it takes up, or ends, what was begun\n"
+    finally:
+        process.kill()
+        os.kill(server, signal.SIGCONT)
+    assert own.down().code == 0
+    assert Process.of(server) is None
+
+
 def test_up_finds_everything_again_after_all_are_killed(own: Cluster) -> None:
     own.ok("create", "configmap", "kept", "--from-literal=a=b")
     before = {role: own.pid(role) for role in ("supervisor", *ROLES)}
@@ -292,6 +310,11 @@ def test_detach_waits_for_the_agent_itself(own: Cluster) -> None:
     assert own.up().code == 0
     with socket.create_connection((ADDRESS, 10250), timeout=2):
         pass  # the node's own server listens
+
+
+def json_alive(made: Cluster, role: str) -> bool:
+    state = json.loads((made.data_dir / "run" / "state.json").read_bytes())
+    return Process.from_json(state["roles"].get(role)) is not None
 
 
 def json_pid(made: Cluster, role: str) -> int:

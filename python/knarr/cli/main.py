@@ -9,6 +9,7 @@ import importlib
 import os
 import pkgutil
 import sys
+from typing import Any
 
 import click
 
@@ -27,6 +28,12 @@ class Verbs(click.Group):
             return None
         command: click.Command = importlib.import_module(f"knarr.cli.verbs.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Refusal("interrupted", "call it again: it takes up, or ends, what was begun") from None
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
