@@ -151,9 +151,9 @@ def rows(figures: Figures) -> list[Row]:
         f.row("... until namespace default has its ServiceAccount", "s", "working"),
         f.row("pod: kubectl apply to Ready, median of 20", "s", "pod ready", "<= 0.4", at_most(0.4)),
         f.row("resident, idle: supervisor, server, controllers", "MB Pss", "servers Pss", "<= 120", at_most(120)),
-        f.row("... each process's pages counted whole", "MB Rss", "servers Rss"),
+        f.row("... each process's pages counted whole", "MB Rss", "servers Rss", "<= 120", at_most(120)),
         f.row("resident, idle: agent with proxy and DNS", "MB Pss", "node Pss", "<= 80", at_most(80)),
-        f.row("... each process's pages counted whole", "MB Rss", "node Rss"),
+        f.row("... each process's pages counted whole", "MB Rss", "node Rss", "<= 80", at_most(80)),
         f.row("idle CPU: servers", "% of a core", "servers idle cpu", "<= 1", at_most(1)),
         f.row("idle CPU: with a node", "% of a core", "node idle cpu", "<= 2", at_most(2)),
     ]

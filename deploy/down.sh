@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . deploy/lib.sh
+no_arguments deploy/down.sh "$@"
 [ -x .venv/bin/knarr ] || fail "nothing was built here" "sh deploy/up.sh builds and starts"
 data_dir=${DATA_DIR:-/var/lib/knarr}
 if [ -e "$data_dir/config.json" ]; then

@@ -5,6 +5,16 @@ RUST_MINIMUM=1.95
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 fail() { printf 'error: %s\n' "$1" >&2; [ -z "${2:-}" ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
 
+# no_arguments SCRIPT "$@": a script takes none, and does nothing where it is asked for help or for what it does not know
+no_arguments() {
+    [ $# -gt 1 ] || return 0
+    case $2 in
+    -h | --help) sed -n '2,3s/^# //p' "$1"; exit 0 ;;
+    esac
+    printf 'error: %s takes no arguments: %s\nhint: see sh %s --help\n' "$1" "$2" "$1" >&2
+    exit 2
+}
+
 # install_packages COMMAND_OR_FILE=PACKAGE ...: installs the packages whose command or file is missing
 install_packages() {
     missing=

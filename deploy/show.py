@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shlex
 import sys
 import time
 import urllib.request
@@ -20,7 +21,6 @@ from typing import Any
 from knarr import codec
 from knarr.client import ApiError, HttpClient, NotFound, Resource, load_kubeconfig
 from knarr.cluster.config import Config, bracketed, default_data_dir, load
-from knarr.cluster.lifecycle import status
 
 EXAMPLE = Path(__file__).with_name("examples") / "hello" / "hello.yaml"
 MANAGER = "knarr-up"
@@ -55,15 +55,16 @@ async def main(config: Config, images: Path) -> None:
         print(page)
         print(await table(client, RESOURCES["Node"]))
         print(await table(client, RESOURCES["Pod"], NAMESPACE))
-    kubeconfig = status(config)["kubeconfig"]
     print(f"{url}\n")
-    print(f"  export KUBECONFIG={kubeconfig}\n")
+    print(f"  export KUBECONFIG={shlex.quote(config.admin_kubeconfig)}\n")
+    # what was said to up.sh must be said again
+    directory = "" if config.data_dir == default_data_dir() else shlex.quote(config.data_dir)
     print("Try next:")
     print("  kubectl get pods -o wide")
     print("  kubectl scale deployment/hello --replicas=5")
     print("  kubectl edit configmap hello              # the page follows within a minute")
-    print("  .venv/bin/knarr status")
-    print("  sh deploy/down.sh                         # removes it all")
+    print("  .venv/bin/knarr status" + (directory and f" --data-dir {directory}"))
+    print(f"  {directory and f'DATA_DIR={directory} '}sh deploy/down.sh".ljust(43) + " # removes it all")
 
 
 def with_last_applied(document: dict[str, Any]) -> dict[str, Any]:

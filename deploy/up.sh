@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . deploy/lib.sh
+no_arguments deploy/up.sh "$@"
 
 # said before anything is installed, and not to who only starts what somebody built
 is_built || { need_rust; build_packages; }

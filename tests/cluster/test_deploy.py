@@ -28,6 +28,7 @@ TOOLS = (
     "rm",
     "printf",
     "env",
+    "sed",
     "cat",
     "mktemp",
 )
@@ -57,9 +58,9 @@ def program(checkout: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-def script(checkout: Path, name: str, **environment: str) -> Done:
+def script(checkout: Path, name: str, *arguments: str, **environment: str) -> Done:
     done = subprocess.run(
-        [shutil.which("sh") or "sh", f"deploy/{name}"],
+        [shutil.which("sh") or "sh", f"deploy/{name}", *arguments],
         cwd=checkout,
         env={"PATH": str(checkout / "bin"), "HOME": str(checkout), **environment},
         capture_output=True,
@@ -74,6 +75,24 @@ def two_lines(done: Done, error: str, hint: str) -> None:
     assert done.code == 1 and done.out == "", done
     lines = done.err.splitlines()
     assert lines[-2:] == [f"error: {error}", f"hint: {hint}"], done.err
+
+
+@pytest.mark.parametrize("name", ["up.sh", "down.sh"])
+def test_arguments_are_not_passed_over(bare: Path, name: str) -> None:
+    """Asked for help, up.sh started a cluster and down.sh deleted one."""
+    called = bare / "called"
+    knarr = bare / ".venv" / "bin" / "knarr"
+    knarr.parent.mkdir(parents=True)
+    knarr.write_text(f"#!/bin/sh\n: > {called}\n")
+    knarr.chmod(0o755)
+    (bare / ".venv" / "built").touch()
+    done = script(bare, name, "--help")
+    assert done.code == 0 and f"usage: sh deploy/{name}" in done.out and done.err == "", done
+    done = script(bare, name, "--data-dir=/x")
+    assert done.code == 2 and done.out == "", done
+    lines = [f"error: deploy/{name} takes no arguments: --data-dir=/x", f"hint: see sh deploy/{name} --help"]
+    assert done.err.splitlines() == lines
+    assert not called.exists()
 
 
 def test_without_rust_it_says_how_to_get_it(bare: Path) -> None:

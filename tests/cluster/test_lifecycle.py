@@ -12,6 +12,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,24 @@ def test_a_signal_while_it_starts_ends_it_too(tmp_path: Path) -> None:
         assert made.down("--purge").code == 0
 
 
+def test_an_interrupted_down_says_what_to_do(own: Cluster) -> None:
+    """Interrupted while it waits for a server that does not end; called again, it ends all."""
+    server = own.pid("server")
+    os.kill(server, signal.SIGSTOP)
+    process = subprocess.Popen([KNARR, "down", "--data-dir", own.data_dir], stderr=subprocess.PIPE, text=True)
+    try:
+        eventually(lambda: not json_alive(own, "agent"), 20, 0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)[1]
+        assert process.returncode == 1, said
+        assert said == "error: interrupted\nhint: call it again: it takes up, or ends, what was begun\n"
+    finally:
+        process.kill()
+        os.kill(server, signal.SIGCONT)
+    assert own.down().code == 0
+    assert Process.of(server) is None
+
+
 def test_up_finds_everything_again_after_all_are_killed(own: Cluster) -> None:
     own.ok("create", "configmap", "kept", "--from-literal=a=b")
     before = {role: own.pid(role) for role in ("supervisor", *ROLES)}
@@ -198,6 +217,77 @@ def test_up_finds_everything_again_after_all_are_killed(own: Cluster) -> None:
     after = {role: own.pid(role) for role in ("supervisor", *ROLES)}
     assert not set(before.values()) & set(after.values())
     assert own.json("get", "configmap", "kept")["data"] == {"a": "b"}
+
+
+@pytest.mark.parametrize("content", [None, "", "null", '{"roles": []}', '{"roles": {"server": 3}}'])
+def test_a_lost_state_file_loses_no_process(own: Cluster, content: str | None) -> None:
+    """What runs is found by its command line: `down` must not say that all is well and leave it running."""
+    pids = {role: own.pid(role) for role in (*ROLES, "supervisor")}
+    path = own.data_dir / "run" / "state.json"
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    assert {role: own.pid(role) for role in pids} == pids
+    done = own.up()
+    assert done.code == 1 and "already runs" in done.err and "knarr down" in done.err, done
+    done = own.down()
+    assert (done.code, done.err) == (0, "servers ended\n")
+    assert not any(Process.of(pid) for pid in pids.values())
+
+
+def test_a_role_that_no_supervisor_knows_is_ended_by_the_next(own: Cluster) -> None:
+    """The supervisor was killed between starting a role and writing it down."""
+    pids = {role: own.pid(role) for role in ROLES}
+    os.kill(own.pid("supervisor"), signal.SIGKILL)
+    path = own.data_dir / "run" / "state.json"
+    state = json.loads(path.read_bytes())
+    del state["roles"]["server"], state["roles"]["agent"]
+    path.write_text(json.dumps(state))
+    done = own.up()
+    assert done.code == 0, done.err
+    assert own.pid("controllers") == pids["controllers"]
+    assert Process.of(pids["server"]) is None and Process.of(pids["agent"]) is None
+
+
+def test_two_starts_at_once_make_one_cluster(tmp_path: Path) -> None:
+    made = Cluster(tmp_path / "data", ADDRESS, free_port("127.0.0.1"), "hollow")
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            done = list(pool.map(lambda _: made.up(), range(3)))
+        assert any(each.code == 0 for each in done), done
+        assert all("already runs" in each.err or "is in use by knarr" in each.err for each in done if each.code), done
+        assert made.ok("get", "nodes", "-o", "name") == "node/node-1\n"
+    finally:
+        assert made.down("--purge").code == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_files(tmp_path: Path, closed: str) -> None:
+    """What is opened next gets the number of a closed one, and would be taken for it."""
+    made = Cluster(tmp_path / "data", ADDRESS, free_port("127.0.0.1"), "hollow")
+    flags = f"--data-dir {made.data_dir} --node-ip {ADDRESS} --port {made.port} --runtime hollow --node-name node-1"
+    try:
+        done = run("sh", "-c", f"{KNARR} up --detach {flags} {closed}")
+        assert done.code == 0 and done.out == "", done
+        assert made.status()["node"]["ready"] is True
+        for name in ("supervisor", *ROLES):
+            files = [os.readlink(f"/proc/{made.pid(name)}/fd/{number}") for number in range(3)]
+            log = str(made.data_dir / "logs" / f"{name}.log")
+            assert files == ["/dev/null", log, log]
+    finally:
+        assert made.down("--purge").code == 0
+
+
+def test_no_proxy_stands_before_a_server_of_this_machine(tmp_path: Path) -> None:
+    made = Cluster(tmp_path / "data", ADDRESS, free_port("127.0.0.1"), "hollow")
+    flags = ("--data-dir", made.data_dir, "--node-ip", ADDRESS, "--port", str(made.port), "--runtime", "hollow")
+    nobody = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "NO_PROXY": ""}
+    try:
+        assert run(KNARR, "up", "--detach", *flags, timeout=60, **nobody).code == 0
+        assert json.loads(run(KNARR, "status", "-o", "json", "--data-dir", made.data_dir, **nobody).out)["ready"]
+    finally:
+        assert made.down("--purge").code == 0
 
 
 def test_a_role_that_was_still_starting_is_started_anew(own: Cluster) -> None:
@@ -220,6 +310,11 @@ def test_detach_waits_for_the_agent_itself(own: Cluster) -> None:
     assert own.up().code == 0
     with socket.create_connection((ADDRESS, 10250), timeout=2):
         pass  # the node's own server listens
+
+
+def json_alive(made: Cluster, role: str) -> bool:
+    state = json.loads((made.data_dir / "run" / "state.json").read_bytes())
+    return Process.from_json(state["roles"].get(role)) is not None
 
 
 def json_pid(made: Cluster, role: str) -> int:

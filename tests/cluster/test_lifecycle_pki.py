@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from knarr.cluster import pki
 from knarr.cluster.config import Config
 from knarr.cluster.prepare import certificates_current, prepare
+from knarr.cluster.refusal import Refusal
 
 ADDRESS = "127.77.0.43"
 
@@ -158,6 +159,33 @@ def test_a_stale_leaf_is_renewed_at_start(config: Config) -> None:
     assert (config.paths.pki / "ca.crt").read_bytes() == authority
     assert (config.paths.pki / "sa.key").read_bytes() == key
     renewed.verify_directly_issued_by(x509.load_pem_x509_certificate(authority))
+
+
+def test_certificates_that_begin_later_are_seen(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock was ahead when they were made: nobody would accept them before their time. A leaf is made again, the
+    authority refused."""
+
+    def begins_later(name: str) -> bool:
+        now = datetime.datetime.now(datetime.UTC)
+        return x509.load_pem_x509_certificate(leaf(config, name).read_bytes()).not_valid_before_utc > now
+
+    ahead = -datetime.timedelta(days=2)
+    leaf(config).unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(pki, "CLOCK_SKEW", ahead)
+        pki.ensure(config)
+    assert begins_later("apiserver")
+    prepare(config)
+    assert not begins_later("apiserver")
+
+    for name in ("ca.crt", "ca.key"):
+        (config.paths.pki / name).unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(pki, "CLOCK_SKEW", ahead)
+        pki.ensure_authority(config.paths.pki)
+    with pytest.raises(Refusal, match=r"begins on .*, this machine's clock says") as raised:
+        prepare(config)
+    assert "set the clock" in raised.value.hint
 
 
 @pytest.mark.parametrize("name", ["apiserver.crt", "apiserver.key", "agent.crt", "kubelet.key", "sa.pub"])

@@ -7,13 +7,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusters import KNARR, Cluster, Done, cluster, free_port, run
+from clusters import KNARR, Cluster, Done, cluster, eventually, free_port, run
 
 ADDRESS = "127.77.0.42"
 PORT = free_port("127.0.0.1")
@@ -55,6 +56,10 @@ def up(data_dir: Path, *flags: str, **environment: str) -> Done:
         (("--cluster-cidr", "10.0.0.0/31"), "--cluster-cidr 10.0.0.0/31 is too small"),
         (("--service-cidr", "10.96.0.1/16"), "has host bits set"),
         (("--service-cidr", "10.1.0.0/29"), "is too small"),
+        (("--service-cidr", "224.0.0.0/7", "--cluster-cidr", "10.0.0.0/16"), "--service-cidr 224.0.0.0/7 is too large"),
+        (("--service-cidr", "127.0.0.0/8"), "--service-cidr 127.0.0.0/8 holds this node's own address, 127."),
+        (("--cluster-cidr", "127.0.0.0/8"), "--cluster-cidr 127.0.0.0/8 holds this node's own address, 127."),
+        (("--kubeconfig", ""), "--kubeconfig '' is no path"),
         (("--tls-san", "two words"), "--tls-san 'two words' is neither a DNS name nor an IP address"),
         (("--tls-san", ""), "--tls-san ''"),
         (("--cri", "unix:///run/x.sock"), "exclude each other"),
@@ -103,6 +108,60 @@ def test_a_data_dir_that_is_none(tmp_path: Path) -> None:
     refused(up(file / "below", *HOLLOW), "is not a directory")
     refused(up(Path("/proc/none"), *HOLLOW), "/proc/none cannot be made")
     assert file.read_text() == "x"
+
+
+@pytest.mark.parametrize("verb", ["up", "down", "status", "server", "controllers", "agent"])
+@pytest.mark.parametrize("path", ["", "/tmp/two\nlines", b"/tmp/\xff"])
+def test_a_data_dir_that_is_no_path(verb: str, path: str | bytes) -> None:
+    """An empty one is a variable that is not set: `down --purge` must not take the default one for it."""
+    done = run(KNARR, verb, "--data-dir", os.fsdecode(path))
+    assert done.code == 1 and "error: --data-dir " in done.err and "hint: " in done.err, done
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("kubeconfig", ["/no/such/file", "/etc/passwd", "/tmp", ""])
+def test_controllers_of_a_kubeconfig_that_is_none(kubeconfig: str) -> None:
+    done = run(KNARR, "controllers", "--kubeconfig", kubeconfig)
+    lines = done.err.splitlines()
+    assert done.code == 1 and lines[-2].startswith("error: ") and lines[-1].startswith("hint: "), done
+    assert "Traceback" not in done.err
+
+
+def test_a_full_disk_is_named_and_what_serves_goes_on(tmp_path: Path) -> None:
+    """A file system of a size: too small to begin on; filled up later, when a role's end must be written down."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount one")
+
+    def mounted(size: str) -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", tmp_path], check=True)
+
+    data_dir = tmp_path / "data"
+    for size in ("64k", "300k", "20m"):
+        mounted(size)
+        try:
+            assert "o space left on device" in refused(up(data_dir, *HOLLOW), str(data_dir))
+        finally:
+            if data_dir.exists():
+                assert run(KNARR, "down", "--purge", "--data-dir", data_dir).code == 0
+            subprocess.run(["umount", tmp_path], check=True)
+    mounted("200m")
+    try:
+        with cluster(tmp_path, ADDRESS) as made:
+            before = made.pid("server")
+            agent = made.pid("agent")
+            fill = tmp_path / "fill"
+            subprocess.run(["dd", "if=/dev/zero", f"of={fill}", "bs=1M"], check=False, capture_output=True)
+            os.kill(agent, signal.SIGKILL)
+            eventually(lambda: "state.json cannot be written" in (data_dir / "logs" / "supervisor.log").read_text())
+            assert made.pid("server") == before and made.http("GET", "/readyz") == (200, "ok")
+            os.kill(made.pid("supervisor"), signal.SIGKILL)
+            refused(made.up(), f"{data_dir}: No space left on device", "free space")
+            fill.unlink()
+            assert made.up().code == 0
+            found = run("pgrep", "-f", f"knarr agent --data-dir {data_dir}").out.split()
+            assert found == [str(made.pid("agent"))], "one that no file named was left"
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_a_data_dir_with_something_else_in_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from knarr.cluster import notify
-from knarr.cluster.refusal import Refusal
+from knarr.cluster.refusal import HINTS, Refusal, refused_by_machine
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -42,4 +42,8 @@ def as_role(name: str, start: Callable[[], None]) -> None:
         start()
     except Refusal as refusal:
         notify.refused(refusal)
+        raise
+    except OSError as cause:
+        if cause.errno in HINTS:  # others, such as a refused connection, may be gone the next time
+            notify.refused(refused_by_machine(cause))
         raise

@@ -48,6 +48,11 @@ class Config:
         """The address that clients on this machine and its pods use."""
         return f"https://{bracketed(self.node_ip)}:{self.port}"
 
+    @property
+    def admin_kubeconfig(self) -> str:
+        """The kubeconfig that a person is to use."""
+        return self.kubeconfig or str(self.paths.admin_kubeconfig)
+
     def service_address(self, offset: int) -> str:
         """The address `offset` steps into the Service range: 1 is Service default/kubernetes, 10 is cluster DNS."""
         return str(ipaddress.ip_network(self.service_cidr)[offset])
@@ -167,7 +172,7 @@ def settle(data_dir: str | None, given: Mapping[str, Any]) -> Config:
 
     given: field name to value, None where the flag was not used. Raises Refusal for a value that cannot be.
     """
-    directory = os.path.abspath(data_dir or default_data_dir())
+    directory = resolved(data_dir)
     values: dict[str, Any] = remembered(directory)
     values.update({key: value for key, value in given.items() if value is not None and value != ()})
     values["data_dir"] = directory
@@ -175,16 +180,33 @@ def settle(data_dir: str | None, given: Mapping[str, Any]) -> Config:
         values["cri"] = None
     values.setdefault("node_name", socket.gethostname().split(".")[0].lower())
     values.setdefault("node_ip", default_node_ip())
-    if values.get("kubeconfig"):
-        values["kubeconfig"] = os.path.abspath(values["kubeconfig"])
+    if values.get("kubeconfig") is not None:
+        values["kubeconfig"] = checked_path("--kubeconfig", values["kubeconfig"])
     values["tls_san"] = tuple(values.get("tls_san", ()))
     known = {field.name for field in dataclasses.fields(Config)}
     return checked(Config(**{key: value for key, value in values.items() if key in known}))
 
 
-def load(data_dir: str) -> Config:
-    """The settings that a data directory remembers. Raises Refusal where there are none."""
-    directory = os.path.abspath(data_dir)
+def resolved(data_dir: str | None) -> str:
+    """The data directory that --data-dir names, or the default one. Raises Refusal."""
+    return checked_path("--data-dir", default_data_dir() if data_dir is None else data_dir)
+
+
+def checked_path(flag: str, path: str) -> str:
+    """The same path from the root. Raises Refusal for an empty one (a variable that is not set), and for what would
+    not survive the files and command lines that it stands in."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise Refusal(f"{flag} {os.fsencode(path)!r} is not UTF-8", "use a path of UTF-8 characters") from None
+    if not path or not path.isprintable():
+        raise Refusal(f"{flag} {path!r} is no path", "use one of printable characters, such as /var/lib/knarr")
+    return os.path.abspath(path)
+
+
+def load(data_dir: str | None) -> Config:
+    """The settings that a data directory (None: the default one) remembers. Raises Refusal where there are none."""
+    directory = resolved(data_dir)
     values = remembered(directory)
     if not values:
         raise Refusal(f"{directory} holds no cluster", "start one with `knarr up`, or name another with --data-dir")
@@ -246,6 +268,8 @@ def checked(config: Config) -> Config:
         raise Refusal(
             f"--service-cidr {config.service_cidr} is too small", "use at least a /28: cluster DNS is its tenth"
         )
+    if service.prefixlen < 8:
+        raise Refusal(f"--service-cidr {service} is too large", "use at most a /8, such as 10.0.0.0/8")
     if cluster.version != service.version:
         raise Refusal("--cluster-cidr and --service-cidr are of different address families", "use one family for both")
     if service.version != 4:
@@ -257,6 +281,11 @@ def checked(config: Config) -> Config:
             f"--cluster-cidr {config.cluster_cidr} and --service-cidr {config.service_cidr} overlap",
             "give them ranges of their own",
         )
+    for flag, network in (("--cluster-cidr", cluster), ("--service-cidr", service)):
+        if address in network:
+            raise Refusal(
+                f"{flag} {network} holds this node's own address, {address}", f"use another range with {flag}"
+            )
     return dataclasses.replace(config, node_ip=str(address), cluster_cidr=str(cluster), service_cidr=str(service))
 
 

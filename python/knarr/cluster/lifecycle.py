@@ -11,21 +11,28 @@ import dataclasses
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from knarr.cluster import notify, place
+from knarr.cluster import notify
 from knarr.cluster.config import Config, Paths, remembered
-from knarr.cluster.prepare import prepare, refuse_taken_ports
 from knarr.cluster.process import Process
-from knarr.cluster.refusal import Refusal
-from knarr.cluster.supervisor import ROLES, STOP_SECONDS_MAX, Supervisor, command, read_state, role_of
+from knarr.cluster.refusal import Refusal, refused_by_machine
+from knarr.cluster.supervisor import (
+    ROLES,
+    STOP_SECONDS_MAX,
+    Supervisor,
+    called,
+    command,
+    end_strays,
+    locked,
+    read_state,
+    role_of,
+)
 
 UP_SECONDS_MAX = 120.0
 DOWN_SECONDS_MAX = 90.0
@@ -48,14 +55,20 @@ def up(config: Config, say: Callable[[str], None]) -> None:
 
     def serving() -> None:
         say(f"serving on {config.server_url}")
+        say(f"kubeconfig is {config.admin_kubeconfig}")
         notify.ready()
 
     try:
-        begin(config)
+        if not notify.awaited():  # whoever waits for a detached one has begun for it
+            begin(config)
         Supervisor(config, serving).run()
     except Refusal as refusal:
         notify.refused(refusal)
         raise
+    except OSError as cause:
+        told = refused_by_machine(cause, config.data_dir)
+        notify.refused(told)
+        raise told from None
 
 
 def up_detached(config: Config, say: Callable[[str], None]) -> None:
@@ -77,20 +90,35 @@ def up_detached(config: Config, say: Callable[[str], None]) -> None:
         os.close(reader)
         supervise_detached(config, writer)
     os.close(writer)
-    await_ready(config, say, reader)
+    try:
+        await_ready(config, say, reader)
+    except KeyboardInterrupt:
+        raise Refusal(
+            "interrupted; the cluster goes on starting in the background", "see `knarr status`, or `knarr down` ends it"
+        ) from None
 
 
 def begin(config: Config) -> None:
-    """Refuse what would fail later, then make what the roles need."""
+    """Refuse what would fail later, then make what the roles need. What is imported here is needed no more by a
+    supervisor that was started detached: it never loads it."""
+    from knarr.cluster.prepare import prepare, refuse_taken_ports
+
     if supervisor_of(config) is not None:
         raise Refusal(f"a cluster already runs in {config.data_dir}", "see `knarr status`, or end it with `knarr down`")
     if config.runtime == "cri":
         from knarr.agent import preflight
+        from knarr.cluster import place
 
         problem = preflight(cri=config.cri)
         if problem:
             raise Refusal(*problem)
         place.refuse(config)
+    if config.paths.run.exists():
+        lock = locked(config)
+        if lock is None:
+            raise Refusal(f"a cluster already runs in {config.data_dir}", "end it with `knarr down` first")
+        end_strays(config)
+        os.close(lock)
     refuse_taken_ports(config, {role for role in ROLES if role_of(config, role) is not None})
     prepare(config)
 
@@ -109,24 +137,26 @@ def refuse_other_settings(config: Config) -> None:
 
 def supervise_detached(config: Config, writer: int) -> None:
     """The forked side: a session of its own, no inherited terminal, refusals told through the pipe. Never returns."""
-    os.setsid()
-    os.umask(0o077)
-    config.paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    null = os.open(os.devnull, os.O_RDWR)
-    log = os.open(config.paths.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for old, new in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(old, new)
-    os.closerange(3, writer)
-    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
-    os.environ[notify.VARIABLE] = str(writer)
     try:
+        os.setsid()
+        os.umask(0o077)
+        config.paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        null = os.open(os.devnull, os.O_RDWR)
+        log = os.open(config.paths.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for old, new in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(old, new)
+        os.closerange(3, writer)
+        os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
+        os.environ[notify.VARIABLE] = str(writer)
         # the command line tells a process list what this is: knarr up --data-dir D
         os.set_inheritable(writer, True)
         arguments = [*command(), "up", "--data-dir", config.data_dir]
         os.execv(arguments[0], arguments)
     except OSError as cause:
-        notify.refused(Refusal(f"the supervisor cannot be started: {cause}"))
-    os._exit(1)
+        os.environ[notify.VARIABLE] = str(writer)
+        notify.refused(refused_by_machine(cause, config.data_dir))
+    finally:
+        os._exit(1)
 
 
 def await_ready(config: Config, say: Callable[[str], None], reader: int | None) -> None:
@@ -168,6 +198,8 @@ def await_ready(config: Config, say: Callable[[str], None], reader: int | None) 
                 raise Refusal(f"not within {UP_SECONDS_MAX:.0f} s: {text}", f"see the logs in {config.paths.logs}")
             time.sleep(0.02)
         say(text)
+        if text is waits[0][0]:
+            say(f"kubeconfig is {config.admin_kubeconfig}")
 
 
 def hear(reader: int, config: Config) -> bool:
@@ -187,6 +219,8 @@ def hear(reader: int, config: Config) -> bool:
 
 def down(config: Config, say: Callable[[str], None], purge: bool = False) -> None:
     """End the servers, then the pods and what the node made for them; `purge` deletes the data too. Idempotent."""
+    from knarr.cluster import place
+
     with ExitStack() as stack:
         # before what keeps the namespace ends
         node = place.find(config)
@@ -201,25 +235,33 @@ def down(config: Config, say: Callable[[str], None], purge: bool = False) -> Non
 
 
 def end_servers(config: Config, say: Callable[[str], None]) -> None:
-    """End the supervisor and the roles, its own or left by an earlier one."""
-    state = read_state(config)
-    supervisor = Process.from_json(state.get("supervisor"))
-    if supervisor is not None:
-        supervisor.signal(signal.SIGTERM)
-        if not supervisor.wait(DOWN_SECONDS_MAX):
-            supervisor.signal(signal.SIGKILL)
-        say("servers ended")
-    roles = state.get("roles", {})
+    """End the supervisor and the roles, its own or left by an earlier one, whether it wrote them down or not."""
+    supervisor = supervisor_of(config)
+    supervisors = [*([supervisor] if supervisor else []), *called("up", config.data_dir)]
+    for each in supervisors:
+        each.end(DOWN_SECONDS_MAX)
+    ended = bool(supervisors)
     for name in reversed(ROLES):
-        process = Process.from_json(roles.get(name)) if isinstance(roles, dict) else None
-        if process is not None:
-            process.end(STOP_SECONDS_MAX[name])
+        known = role_of(config, name)
+        for each in [*([known] if known else []), *called(name, config.data_dir)]:
+            each.end(STOP_SECONDS_MAX[name])
+            ended = True
+    if config.paths.run.exists():
+        lock = locked(config)
+        if lock is None:
+            raise Refusal(
+                f"a `knarr up` that cannot be found runs in {config.data_dir}", "end it, then run `knarr down` again"
+            )
+        os.close(lock)
+    if ended:
+        say("servers ended")
     config.paths.state.unlink(missing_ok=True)
 
 
 def end_node(config: Config, node: int | None, say: Callable[[str], None]) -> None:
     """End the pods, and last the network that marks where they were. node: a descriptor of its network namespace."""
     from knarr.agent import AgentError, remove_node
+    from knarr.cluster import place
     from knarr.network.remove import remove_network
 
     if node is None and place.recorded(config) is not None:
@@ -237,11 +279,13 @@ def end_node(config: Config, node: int | None, say: Callable[[str], None]) -> No
 def down_lost(directory: str, say: Callable[[str], None]) -> bool:
     """End what is left of a cluster whose data directory was deleted while it ran; False where this network namespace
     has nothing of it."""
+    from knarr.agent import end_lost_node
+    from knarr.cluster import place
+    from knarr.network.remove import remove_network
+
     node = place.lost_node(directory) if os.geteuid() == 0 else ""
     if not node:
         return False
-    from knarr.agent import end_lost_node
-    from knarr.network.remove import remove_network
 
     for role in ("up", *reversed(ROLES)):
         for process in called(role, directory):
@@ -255,22 +299,6 @@ def down_lost(directory: str, say: Callable[[str], None]) -> bool:
         paths.data_dir.rmdir()
     say(f"what was left of the cluster in {directory} ended")
     return True
-
-
-def called(role: str, directory: str) -> list[Process]:
-    """The processes `knarr ROLE ... --data-dir DIRECTORY`, which no state file names any more."""
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        process = Process.of(int(entry))
-        # python knarr ROLE, python -m knarr ROLE
-        ours = os.fsencode(role) in words[2:4] and (b"--data-dir", os.fsencode(directory)) in pairwise(words)
-        if process is not None and ours:
-            found.append(process)
-    return found
 
 
 def delete_data(config: Config) -> None:
@@ -295,10 +323,11 @@ def status(config: Config) -> dict[str, Any]:
     state = read_state(config)
     named = state.get("roles", {})
     entries = {"supervisor": state.get("supervisor"), **{role: named.get(role) for role in ROLES}}
-    roles = {
-        name: described(Process.from_json(entry), entry.get("restarts", 0) if isinstance(entry, dict) else 0)
-        for name, entry in entries.items()
-    }
+    roles = {}
+    for name, entry in entries.items():
+        verb = "up" if name == "supervisor" else name
+        process = Process.from_json(entry) or next(iter(called(verb, config.data_dir)), None)
+        roles[name] = described(process, entry.get("restarts", 0) if entry else 0)
     if config.runtime == "cri" and config.cri is None:
         roles["containerd"] = described(containerd_of(config), 0)
     ready = get(config, "/readyz") == b"ok"
@@ -306,7 +335,7 @@ def status(config: Config) -> dict[str, Any]:
         "dataDir": config.data_dir,
         "server": config.server_url,
         "node": {"name": config.node_name, "address": config.node_ip, "ready": ready and node_ready(config)},
-        "kubeconfig": config.kubeconfig or str(config.paths.admin_kubeconfig),
+        "kubeconfig": config.admin_kubeconfig,
         "ready": ready,
         "roles": roles,
     }

@@ -16,6 +16,11 @@ from knarr.cluster.refusal import Refusal
 VARIABLE = "KNARR_NOTIFY_FD"
 
 
+def awaited() -> bool:
+    """Whether somebody waits for this process's word."""
+    return VARIABLE in os.environ
+
+
 def ready() -> None:
     """This role serves."""
     send({"ready": True})

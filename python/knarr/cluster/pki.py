@@ -90,7 +90,14 @@ def ensure_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePr
         found, found_key = read_certificate(certificate), read_key(key)
         if found.public_key() != found_key.public_key():
             raise Refusal(f"{key} is not the key of {certificate}", PUT_BACK)
-        if found.not_valid_after_utc <= datetime.datetime.now(datetime.UTC):
+        now = datetime.datetime.now(datetime.UTC)
+        if found.not_valid_before_utc > now:
+            raise Refusal(
+                f"{certificate} begins on {found.not_valid_before_utc:%Y-%m-%d %H:%M}, this machine's clock says"
+                f" {now:%Y-%m-%d %H:%M}",
+                "set the clock; where it was wrong when the cluster was made, begin anew with `knarr down --purge`",
+            )
+        if found.not_valid_after_utc <= now:
             raise Refusal(f"{certificate} ended on {found.not_valid_after_utc:%Y-%m-%d}", PUT_BACK)
         return found, found_key
     if certificate.exists() or key.exists():
@@ -190,6 +197,8 @@ def fits(
     its life left."""
     now = datetime.datetime.now(datetime.UTC)
     if certificate.public_key() != key.public_key():
+        return False
+    if certificate.not_valid_before_utc > now:  # made by a clock that was wrong then
         return False
     if certificate.not_valid_after_utc - now < datetime.timedelta(days=LEAF_DAYS) / 3:
         return False

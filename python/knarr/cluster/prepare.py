@@ -1,12 +1,13 @@
 """What must be there before a role starts: a data directory of ours, certificates, kubeconfigs.
 
-The certificates are made by a short-lived child, so that no long-lived process carries the library that makes them.
+The certificates are looked at and made by a short-lived child, so that no long-lived process carries the libraries of
+that.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
+import fcntl
 import ipaddress
 import json
 import os
@@ -15,12 +16,13 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from knarr.agent.config import AgentConfig
 from knarr.cluster.config import Config, Paths, bracketed, write_private
-from knarr.cluster.refusal import Refusal
+from knarr.cluster.refusal import Refusal, refused_by_machine
 
 RENEWAL_CHECK_SECONDS = 24 * 3600
 STAMP = "checked.json"
@@ -34,13 +36,26 @@ def prepare(config: Config) -> None:
     make_data_dir(paths)
     fresh = not any(paths.data_dir.iterdir())
     try:
-        if not certificates_current(config):
+        with alone(paths.data_dir):
             in_child(config)
-        config.save()
-    except (Refusal, OSError):
+            config.save()
+    except BaseException as cause:  # an interrupt too
         if fresh:
             undo(paths, there)
+        if isinstance(cause, OSError):
+            raise refused_by_machine(cause, paths.data_dir) from None
         raise
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Two that start at once make the files one after the other."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def undo(paths: Paths, there: bool) -> None:
@@ -95,6 +110,8 @@ def certificates_current(config: Config) -> bool:
 
 def digests(config: Config) -> dict[str, str]:
     """What the certificates, keys and kubeconfigs are now: path to digest. Raises OSError where one is missing."""
+    import hashlib  # in the child only: it loads OpenSSL
+
     paths = [path for path in sorted(config.paths.pki.iterdir()) if path.suffix in (".crt", ".key", ".pub")]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in [*paths, *kubeconfigs(config)]}
 
@@ -106,24 +123,26 @@ def kubeconfigs(config: Config) -> list[Path]:
 
 
 def in_child(config: Config) -> None:
-    """Run `pki.ensure` in a child of ours; what it refuses is refused here."""
+    """Have the certificates looked at, and made, by a child of ours; what it refuses is refused here."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
-        said: dict[str, str] = {}
+        said = {"message": "the certificates could not be made"}
         try:
-            from knarr.cluster import pki
+            if not certificates_current(config):
+                from knarr.cluster import pki
 
-            pki.ensure(config)
-            stamp = {"for": repr(config), "at": time.time(), "files": digests(config)}
-            write_private(config.paths.pki / STAMP, json.dumps(stamp).encode())
+                pki.ensure(config)
+                stamp = {"for": repr(config), "at": time.time(), "files": digests(config)}
+                write_private(config.paths.pki / STAMP, json.dumps(stamp).encode())
+            said = {}
         except Refusal as refusal:
             said = {"message": refusal.message, "hint": refusal.hint}
         except OSError as cause:
-            said = {
-                "message": f"{cause.filename or config.paths.pki}: {cause.strerror}",
-                "hint": "free space, or see its mode",
-            }
+            told = refused_by_machine(cause, config.paths.pki)
+            said = {"message": told.message, "hint": told.hint}
+        except (ArithmeticError, ImportError, ValueError) as cause:
+            said["message"] += f": {cause}"
         finally:
             os.write(writer, json.dumps(said).encode())
             os._exit(1 if said else 0)

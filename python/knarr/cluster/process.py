@@ -99,6 +99,14 @@ class Process:
             return 0
         return 0
 
+    def has_environment(self, name: str) -> bool:
+        """Whether it was started with this variable."""
+        try:
+            with open(f"/proc/{self.pid}/environ", "rb") as file:
+                return any(each.startswith(os.fsencode(f"{name}=")) for each in file.read().split(b"\0"))
+        except OSError:
+            return False
+
     def cpu_seconds(self) -> float:
         """User and system time used so far."""
         fields = stat_fields(self.pid)

@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,19 +86,13 @@ class Supervisor:
             self.stop()
 
     def take_lock(self) -> None:
-        """One supervisor a data directory. The lock falls with the process, however it ends."""
-        paths = self.config.paths
-        paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        """One supervisor a data directory."""
+        self.lock = locked(self.config)
+        if self.lock is None:
             raise Refusal(
-                f"a cluster already runs in {paths.data_dir}", "see `knarr status`, or end it with `knarr down`"
-            ) from None
-        self.lock = descriptor
+                f"a cluster already runs in {self.config.data_dir}", "see `knarr status`, or end it with `knarr down`"
+            )
+        self.config.paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def watch_signals(self) -> None:
         reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -156,23 +151,39 @@ class Supervisor:
         trim_log(self.config, role.name)
         reader, writer = os.pipe2(os.O_CLOEXEC)
         environment = os.environ | {notify.VARIABLE: str(writer)}
-        with open(paths.log(role.name), "ab", opener=private) as log:
-            role.child = subprocess.Popen(
-                [*command(), role.name, "--data-dir", self.config.data_dir],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                pass_fds=(writer,),
-                start_new_session=True,
-            )
-        os.close(writer)
+        try:
+            with open(paths.log(role.name), "ab", opener=private) as log:
+                role.child = subprocess.Popen(
+                    [*command(), role.name, "--data-dir", self.config.data_dir],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    pass_fds=(writer,),
+                    start_new_session=True,
+                )
+        except OSError:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
         os.set_blocking(reader, False)
         role.process = Process.of(role.child.pid)
         role.pidfd = role.process.open() if role.process else None
         role.notify, role.said, role.ready = reader, b"", False
         role.started_at = time.monotonic()
         self.save_state()
+
+    def start_again(self, role: Role) -> None:
+        """Start a role that ended; where the machine has no room for it now, later."""
+        role.restart_at = 0.0
+        try:
+            self.start(role)
+        except OSError as cause:
+            if not self.announced:
+                raise
+            print(f"knarr: {role.name} cannot be started: {cause}", file=sys.stderr)
+            role.restart_at = time.monotonic() + BACKOFF_SECONDS_MAX
 
     def turn(self) -> None:
         """Wait for the next thing to happen, and do what follows from it."""
@@ -197,8 +208,7 @@ class Supervisor:
         now = time.monotonic()
         for role in self.roles.values():
             if role.process is None and role.restart_at and role.restart_at <= now and not self.stopping:
-                role.restart_at = 0.0
-                self.start(role)
+                self.start_again(role)
             trim_log(self.config, role.name)
         self.announce()
 
@@ -287,7 +297,13 @@ class Supervisor:
                 if role.process is not None
             },
         }
-        write_private(self.config.paths.state, json.dumps(state).encode())
+        try:
+            write_private(self.config.paths.state, json.dumps(state).encode())
+        except OSError as cause:
+            if not self.announced:
+                raise
+            # what serves goes on; whom the file does not name is found by its command line
+            print(f"knarr: {self.config.paths.state} cannot be written: {cause.strerror}", file=sys.stderr)
 
 
 def command() -> list[str]:
@@ -307,13 +323,58 @@ def read_state(config: Config) -> dict[str, Any]:
         state = json.loads(config.paths.state.read_bytes())
     except (FileNotFoundError, ValueError):
         return {}
-    return state if isinstance(state, dict) else {}
+    roles = state.get("roles") if isinstance(state, dict) else None
+    fits = isinstance(roles, dict) and all(isinstance(entry, dict) for entry in roles.values())
+    return state if fits else {}
 
 
 def role_of(config: Config, role: str) -> Process | None:
     """The running process of a role, or None."""
-    roles = read_state(config).get("roles", {})
-    return Process.from_json(roles.get(role)) if isinstance(roles, dict) else None
+    return Process.from_json(read_state(config).get("roles", {}).get(role))
+
+
+def called(role: str, directory: str) -> list[Process]:
+    """The processes `knarr ROLE ... --data-dir DIRECTORY`, but for this one, whether a state file names them or not."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        process = Process.of(int(entry))
+        # python knarr ROLE, python -m knarr ROLE
+        ours = (
+            os.path.basename(words[0]).startswith(b"python")
+            and os.fsencode(role) in words[2:4]
+            and (b"--data-dir", os.fsencode(directory)) in pairwise(words)
+        )
+        if process is not None and ours and process.pid != os.getpid():
+            found.append(process)
+    return found
+
+
+def end_strays(config: Config) -> None:
+    """End the roles that a supervisor of this data directory started and nothing names: it was killed before it could
+    write them down, or what it had written is lost. Called with the directory's lock held."""
+    for name in reversed(ROLES):
+        known = role_of(config, name)
+        for process in called(name, config.data_dir):
+            if process != known and process.has_environment(notify.VARIABLE):
+                process.end(STOP_SECONDS_MAX[name])
+
+
+def locked(config: Config) -> int | None:
+    """The lock of the data directory as a descriptor, or None where another has it. It falls with the process, however
+    that ends."""
+    paths = config.paths
+    paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def trim_log(config: Config, role: str) -> None:
@@ -327,7 +388,7 @@ def trim_log(config: Config, role: str) -> None:
             return
         write_private(path.with_suffix(".log.1"), path.read_bytes())
         os.truncate(path, 0)
-    except FileNotFoundError:
+    except OSError:  # it is not there, or the disk is full: the next look tries again
         return
 
 

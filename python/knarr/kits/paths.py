@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -12,6 +11,8 @@ SOCKET_PATH_BYTES_MAX = 104
 
 def short_id(*parts: str) -> str:
     """Ten hexadecimal digits that stand for the parts; equal parts, equal digits."""
+    import hashlib  # loads OpenSSL, some 4 MB: not in a process that stays and needs no digest
+
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
 
 

@@ -6,7 +6,7 @@ import click
 
 from knarr.cli import options
 from knarr.cli.role import as_role
-from knarr.cluster.config import default_data_dir, load
+from knarr.cluster.config import load
 
 
 @click.command()
@@ -17,6 +17,6 @@ def command(data_dir: str | None) -> None:
     def start() -> None:
         from knarr.cluster.roles import agent
 
-        agent.for_cluster(load(data_dir or default_data_dir()))
+        agent.for_cluster(load(data_dir))
 
     as_role("agent", start)

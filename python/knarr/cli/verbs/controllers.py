@@ -6,7 +6,7 @@ import click
 
 from knarr.cli import options
 from knarr.cli.role import as_role
-from knarr.cluster.config import default_data_dir, load
+from knarr.cluster.config import load
 
 
 @click.command()
@@ -19,9 +19,9 @@ def command(data_dir: str | None, kubeconfig: str | None, root_ca: str | None) -
     def start() -> None:
         from knarr.cluster.roles import controllers
 
-        if kubeconfig:
+        if kubeconfig is not None:
             controllers.for_kubeconfig(kubeconfig, root_ca)
         else:
-            controllers.for_cluster(load(data_dir or default_data_dir()))
+            controllers.for_cluster(load(data_dir))
 
     as_role("controllers", start)

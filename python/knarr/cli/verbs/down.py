@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from knarr.cli import options
 from knarr.cluster import lifecycle
-from knarr.cluster.config import default_data_dir, load, remembered
+from knarr.cluster.config import load, remembered, resolved
 
 
 @click.command()
@@ -16,7 +14,7 @@ from knarr.cluster.config import default_data_dir, load, remembered
 @click.option("--purge", is_flag=True, help="Delete the data too.")
 def command(data_dir: str | None, purge: bool) -> None:
     """End the servers and the pods. The data stays, unless --purge is given."""
-    directory = os.path.abspath(data_dir or default_data_dir())
+    directory = resolved(data_dir)
     if not remembered(directory) and lifecycle.down_lost(directory, lifecycle.say_on_stderr):
         return
     lifecycle.down(load(directory), lifecycle.say_on_stderr, purge)

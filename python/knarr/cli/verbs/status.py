@@ -9,7 +9,7 @@ import click
 
 from knarr.cli import options
 from knarr.cluster import lifecycle
-from knarr.cluster.config import default_data_dir, load
+from knarr.cluster.config import load
 
 
 @click.command()
@@ -17,7 +17,7 @@ from knarr.cluster.config import default_data_dir, load
 @click.option("-o", "--output", type=click.Choice(["json"]), help="Print JSON.")
 def command(data_dir: str | None, output: str | None) -> None:
     """Show roles, processes, memory, addresses and health."""
-    found = lifecycle.status(load(data_dir or default_data_dir()))
+    found = lifecycle.status(load(data_dir))
     click.echo(json.dumps(found, indent=1) if output == "json" else text(found))
 
 

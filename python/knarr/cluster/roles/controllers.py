@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from knarr.cluster import notify
 from knarr.cluster.config import Config
+from knarr.cluster.refusal import Refusal
 from knarr.controllers.runtime import RunConfig, run
 
 
@@ -22,4 +23,12 @@ def for_cluster(config: Config) -> None:
 
 def for_kubeconfig(kubeconfig: str, root_ca: str | None) -> None:
     """Run against a cluster that a kubeconfig names; one of several by Lease."""
-    run(RunConfig(kubeconfig=kubeconfig, root_ca=root_ca, leader_elect=True, on_ready=notify.ready))
+    from knarr.client.kubeconfig import ConfigError  # loads HTTP and TLS
+    from knarr.controllers.runtime.lease import LostLease
+
+    try:
+        run(RunConfig(kubeconfig=kubeconfig, root_ca=root_ca, leader_elect=True, on_ready=notify.ready))
+    except ConfigError as error:
+        raise Refusal(str(error), "name another file with --kubeconfig") from None
+    except LostLease as error:
+        raise Refusal(f"the Lease {error}", "start again, to be the next in line") from None
