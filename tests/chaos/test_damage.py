@@ -3,7 +3,7 @@
 Goal: a server whose store is damaged does not start: it says so in one line that names the file and the offset, it
 changes nothing, and serves nothing wrong (docs/decisions/0001-log-damage.md: the last batch and the unused rest of a
 segment are no exception). Method: the files of a store that a real server wrote are damaged, one bit at a time, at
-places drawn from a seed; put right again, all is served."""
+places drawn from a seed, emptied, and cut in half; put right again, all is served."""
 
 from __future__ import annotations
 
@@ -65,6 +65,14 @@ def test_a_flipped_bit_refuses_the_start_by_file_and_offset(tmp_path: Path) -> N
         assert "Traceback" not in said and len(said.strip().splitlines()) <= 3, said
         assert {each: digest(each) for each in files} == before, f"{path}: the refused start changed something"
         flip(path, at, bit)
+    for path in files:
+        whole = path.read_bytes()
+        for left in (0, len(whole.rstrip(b"\0")) // 2):
+            path.write_bytes(whole[:left])
+            said = server.refused()
+            assert path.name in said and "offset" in said, (path, left, said)
+            assert path.read_bytes() == whole[:left], f"{path}: the refused start changed something"
+        path.write_bytes(whole)
     server.start()
     try:
         code, found = server.request(server.connect(), "GET", MAPS)

@@ -297,6 +297,10 @@ impl Recovery {
             offset: offset as u64,
             what,
         };
+        // A segment has its length and its zeros for certain before it has its name.
+        if bytes.is_empty() {
+            return Err(damaged(0, "the segment is empty"));
+        }
         let look = |offset: usize| sector::inspect(&bytes[offset..(offset + SECTOR_BYTES).min(bytes.len())], number);
         let mut offset = 0;
         'batches: while offset < bytes.len() {
