@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -133,12 +134,13 @@ def _read(path: Path) -> str:
 
 
 def read_termination(facts: NodeFacts, pod: Mapping[str, Any], container: Container) -> str:
-    """The message of an ended container: its file, or by policy the end of its log when it failed without one."""
+    """The message of an ended container: the end of its file, or by policy of its log when it failed without one."""
     if TERMINATION_PATH not in container.annotations:
         return ""
     file = termination_file(facts, pod, container.name, container.attempt)
     try:
         with file.open("rb") as opened:
+            opened.seek(max(opened.seek(0, os.SEEK_END) - MESSAGE_BYTES_MAX, 0))
             data = opened.read(MESSAGE_BYTES_MAX)
     except OSError:
         data = b""
