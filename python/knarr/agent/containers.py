@@ -72,12 +72,12 @@ class ContainerStarter:
             tell("Warning", "Failed", f"Error: {error.reason}")
             raise StartFailed(error.reason, error.message, error.retry_at) from None
         try:
+            (log_dir(facts, pod) / name).mkdir(parents=True, exist_ok=True)
             mounts = await self._mounts(pod, container, sandbox, attempt, facts)
             spec = container_spec(pod, container, attempt, restarts, reference, image, mounts, facts)
         except (ConfigError, OSError) as error:
             tell("Warning", "Failed", f"Error: {error}")
             raise StartFailed("CreateContainerConfigError", str(error)) from None
-        (log_dir(facts, pod) / name).mkdir(parents=True, exist_ok=True)
         try:
             container_id = await self._create(sandbox.id, spec, box)
         except RuntimeCallError as error:

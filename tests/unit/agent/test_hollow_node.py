@@ -88,3 +88,24 @@ async def test_a_container_that_cannot_start_in_a_dying_sandbox_is_not_to_blame(
             await asyncio.sleep(0.1)
         await runtime.stop_sandbox(sandbox.id)
         await node.api.until(lambda: node.container("p").get("restartCount") == 1 and node.ready("p"), 5)
+
+
+@pytest.mark.parametrize("place", ["ContainerStarter.prepare_pod", "log_dir"])
+async def test_what_the_disk_refuses_is_tried_again_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    async with TestNode(tmp_path, "hollow") as node:
+        tries = 0
+
+        def refuse(*_: object) -> Path:
+            nonlocal tries
+            tries += 1
+            if tries < 3:
+                raise OSError("No space left on device")
+            return tmp_path / "there"
+
+        monkeypatch.setattr(f"knarr.agent.containers.{place}", refuse)
+        node.run("p", {})
+        await node.api.until(lambda: tries > 0)
+        await asyncio.sleep(0.3)
+        assert tries == 1
