@@ -81,14 +81,14 @@ class ContainerStarter:
         try:
             container_id = await self._create(sandbox.id, spec, box)
         except RuntimeCallError as error:
-            tell("Warning", "Failed", f"Error: {error}")
-            raise StartFailed("CreateContainerError", str(error)) from None
+            tell("Warning", "Failed", f"Error: {error.details}")
+            raise StartFailed("CreateContainerError", error.details) from None
         tell("Normal", "Created", f"Created container: {name}")
         try:
             await self._runtime.start_container(container_id)
         except RuntimeCallError as error:
-            tell("Warning", "Failed", f"Error: {error}")
-            raise StartFailed("RunContainerError", str(error), container_id=container_id) from None
+            tell("Warning", "Failed", f"Error: {error.details}")
+            raise StartFailed("RunContainerError", error.details, container_id=container_id) from None
         tell("Normal", "Started", f"Started container {name}")
         return await self._runtime.container(container_id)
 

@@ -17,6 +17,7 @@ from .runtime import Container, ContainerState
 
 CREATING, INITIALIZING = "ContainerCreating", "PodInitializing"
 STATUS_UNKNOWN = "ContainerStatusUnknown"
+EPOCH = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ def _state(container: Container, prefix: str) -> dict[str, Any]:
         ended: dict[str, Any] = {
             "exitCode": container.exit_code,
             "reason": container.reason or ("Completed" if container.exit_code == 0 else "Error"),
-            "startedAt": timestamp(container.started_at),
-            "finishedAt": timestamp(container.finished_at),
+            # One that never ran began at the beginning of time, as kubelet says.
+            "startedAt": timestamp(container.started_at) or EPOCH,
+            "finishedAt": timestamp(container.finished_at) or EPOCH,
             "containerID": f"{prefix}://{container.id}",
         }
         if container.message:

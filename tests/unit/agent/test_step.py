@@ -273,6 +273,12 @@ def test_the_deadline_passes_by_what_has_ended() -> None:
     assert late["phase"] == "Succeeded" and "reason" not in late
 
 
+def test_a_container_that_never_ran_began_at_the_beginning_of_time() -> None:
+    never = replace(ran("c", EXITED, 128), started_at=0, reason="StartError")
+    (entry,) = pod_status(pod(policy="Never"), seen(never), Host(("10.9.9.9",)), NOW)["containerStatuses"]
+    assert entry["state"]["terminated"]["startedAt"] == "1970-01-01T00:00:00Z"
+
+
 def test_statuses_of_containers_are_sorted_by_name() -> None:
     status = pod_status(pod("b", "a", init=(init("z"), init("y"))), seen(), Host(("10.9.9.9",)), NOW)
     assert [entry["name"] for entry in status["containerStatuses"]] == ["a", "b"]
