@@ -153,6 +153,77 @@ def test_packets_go_where_the_elements_say(in_node: Callable[..., Any]) -> None:
     assert "table ip knarr" not in listed.stdout
 
 
+NAME = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("", 5353))
+    while True:
+        server.sendto(sys.argv[1].encode(), server.recvfrom(9)[1])
+"""
+ASK = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.bind(("", 5555))
+    client.settimeout(0.2)
+    for line in sys.stdin:
+        try:
+            client.sendto(b"?", (sys.argv[1], int(sys.argv[2])))
+            print(client.recv(99).decode(), flush=True)
+        except OSError:
+            print("", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("who", "address", "port"), [(PODS[0], SERVICE, 53), (NODE, SERVICE, 53), (OUTSIDE, NODE_ADDRESS, 30053)]
+)
+def test_a_client_of_udp_leaves_an_endpoint_that_is_gone(
+    in_node: Callable[..., Any], who: str, address: str, port: int
+) -> None:
+    """Clients that send from one port all the time, as resolvers and log senders do."""
+    command = ["ip", "netns", "exec"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen([*command, pod, sys.executable, "-c", NAME, pod]) for pod in PODS]
+    client = subprocess.Popen([*command, who, sys.executable, "-c", ASK, address, str(port)], **pipes)
+    started.append(client)
+
+    def ask() -> str:
+        assert client.stdin is not None and client.stdout is not None
+        client.stdin.write("\n")
+        client.stdin.flush()
+        return str(client.stdout.readline().strip())
+
+    def eventually(expected: str) -> None:
+        end = time.monotonic() + 10
+        while (found := ask()) != expected:
+            assert time.monotonic() < end, f"{found!r} instead of {expected!r}"
+
+    def behind(*indexes: int) -> Backends:
+        endpoints = tuple(Endpoint(POD_ADDRESSES[i], local=True) for i in indexes)
+        return Backends({"a": Slice("d", "a", "dns", 4, (("", "udp", 5353),), endpoints)})
+
+    ports = (ServicePort("", "udp", 53, 30053),)
+    asked = Service("d", "dns", cluster_addresses=(SERVICE,), ports=ports)
+    table: ServiceTable = in_node(lambda: ServiceTable(Nft(), "10.244.0.0/16"))
+    try:
+        for i, pod in enumerate(PODS):
+            in_node(table.apply, elements_of(asked, behind(i), {}))
+            eventually(pod)
+        in_node(table.apply, elements_of(asked, behind(0, 1), {}))
+        assert {ask() for _ in range(8)} == {PODS[1]}, "what another endpoint comes to stays"
+        # one that is started anew knows only what is there
+        table = in_node(lambda: ServiceTable(Nft(), "10.244.0.0/16"))
+        in_node(table.apply, elements_of(asked, behind(0), {}))
+        eventually(PODS[0])
+        in_node(table.apply, elements_of(asked, Backends(), {}))
+        assert {ask() for _ in range(8)} == {""}
+    finally:
+        in_node(table.remove)
+        for process in started:
+            process.kill()
+            process.wait()
+
+
 WHO = """
 import socket
 with socket.create_server(("", 9000)) as server:

@@ -58,8 +58,7 @@ def admit(
 
     The message is that of the Event; the status says `Pod was rejected: ` before it.
     """
-    wanted_os = (pod["spec"].get("nodeSelector") or {}).get(OS_LABEL)
-    if wanted_os is not None and wanted_os != (node["metadata"].get("labels") or {}).get(OS_LABEL):
+    if (pod["metadata"].get("labels") or {}).get(OS_LABEL, "linux") != "linux":
         text = f"Failed to admit pod as the `{OS_LABEL}` label doesn't match node label"
         return Rejection("PodOSSelectorNodeLabelDoesNotMatch", text)
     if (pod["spec"].get("os") or {}).get("name", "linux") != "linux":
@@ -77,13 +76,11 @@ def admit(
         if wanted and wanted + used > capacity:
             return _insufficient(name, wanted, used, capacity)
     if not matches_node(pod, node):
-        return Rejection(
-            "NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
-        )
+        return _predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
     if any(_collides(port, taken) for port in own.ports for other in others for taken in other.ports):
-        return Rejection(
-            "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
-        )
+        return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
+    if any(not _tolerated(taint, pod) for taint in _taints(node) if taint["effect"] == "NoExecute"):
+        return _predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate")
     for sysctl in (pod["spec"].get("securityContext") or {}).get("sysctls") or ():
         if not _sysctl_allowed(sysctl["name"].replace("/", "."), unsafe_sysctls):
             return Rejection("SysctlForbidden", f'forbidden sysctl: "{sysctl["name"]}" not allowlisted')
@@ -112,6 +109,20 @@ def _sysctl_allowed(name: str, unsafe: tuple[str, ...]) -> bool:
     if name in SAFE_SYSCTLS:
         return True
     return any(name == p or (p.endswith("*") and name.startswith(p[:-1])) for p in unsafe)
+
+
+def _taints(node: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    return (node.get("spec") or {}).get("taints") or ()
+
+
+def _tolerated(taint: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
+    for one in pod["spec"].get("tolerations") or ():
+        same_effect = one.get("effect") in (None, "", taint["effect"])
+        same_key = one.get("key") in (None, "", taint["key"])
+        same_value = one.get("operator") == "Exists" or (one.get("value") or "") == (taint.get("value") or "")
+        if same_effect and same_key and same_value:
+            return True
+    return False
 
 
 def matches_node(pod: Mapping[str, Any], node: Mapping[str, Any]) -> bool:

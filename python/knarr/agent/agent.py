@@ -267,7 +267,7 @@ class Agent:
         unsure = False
         if not sandboxes and status.get("phase") not in ("Succeeded", "Failed") and not status.get("startTime"):
             rejection = self._judge(worker)
-            unsure = rejection is not None and rejection.reason == "NodeAffinity"
+            unsure = rejection is not None and rejection.reason in ("NodeAffinity", "TaintToleration")
             if rejection is not None and not unsure:
                 self._reject(worker, rejection)
         self.workers[uid] = worker
@@ -287,7 +287,8 @@ class Agent:
         worker.reject(Rejection(rejection.reason, f"Pod was rejected: {rejection.message}"))
 
     async def _work(self, worker: PodWorker, unsure: bool) -> None:
-        """unsure: the pod wants labels that the Node had not when last heard of; the scheduler may have heard later."""
+        """unsure: the Node had not the labels that the pod wants, or had a taint that it does not tolerate, when last
+        heard of; the scheduler may have heard later."""
         try:
             if unsure:
                 await self.node.read()

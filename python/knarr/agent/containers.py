@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,23 +72,23 @@ class ContainerStarter:
             tell("Warning", "Failed", f"Error: {error.reason}")
             raise StartFailed(error.reason, error.message, error.retry_at) from None
         try:
+            (log_dir(facts, pod) / name).mkdir(parents=True, exist_ok=True)
             mounts = await self._mounts(pod, container, sandbox, attempt, facts)
             spec = container_spec(pod, container, attempt, restarts, reference, image, mounts, facts)
         except (ConfigError, OSError) as error:
             tell("Warning", "Failed", f"Error: {error}")
             raise StartFailed("CreateContainerConfigError", str(error)) from None
-        (log_dir(facts, pod) / name).mkdir(parents=True, exist_ok=True)
         try:
             container_id = await self._create(sandbox.id, spec, box)
         except RuntimeCallError as error:
-            tell("Warning", "Failed", f"Error: {error}")
-            raise StartFailed("CreateContainerError", str(error)) from None
+            tell("Warning", "Failed", f"Error: {error.details}")
+            raise StartFailed("CreateContainerError", error.details) from None
         tell("Normal", "Created", f"Created container: {name}")
         try:
             await self._runtime.start_container(container_id)
         except RuntimeCallError as error:
-            tell("Warning", "Failed", f"Error: {error}")
-            raise StartFailed("RunContainerError", str(error), container_id=container_id) from None
+            tell("Warning", "Failed", f"Error: {error.details}")
+            raise StartFailed("RunContainerError", error.details, container_id=container_id) from None
         tell("Normal", "Started", f"Started container {name}")
         return await self._runtime.container(container_id)
 
@@ -133,12 +134,13 @@ def _read(path: Path) -> str:
 
 
 def read_termination(facts: NodeFacts, pod: Mapping[str, Any], container: Container) -> str:
-    """The message of an ended container: its file, or by policy the end of its log when it failed without one."""
+    """The message of an ended container: the end of its file, or by policy of its log when it failed without one."""
     if TERMINATION_PATH not in container.annotations:
         return ""
     file = termination_file(facts, pod, container.name, container.attempt)
     try:
         with file.open("rb") as opened:
+            opened.seek(max(opened.seek(0, os.SEEK_END) - MESSAGE_BYTES_MAX, 0))
             data = opened.read(MESSAGE_BYTES_MAX)
     except OSError:
         data = b""

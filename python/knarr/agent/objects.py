@@ -39,6 +39,7 @@ Key = tuple[str, str, str]
 
 @dataclass
 class _Watched:
+    client: Client
     sink: ObjectSink
     informer: Informer
     task: asyncio.Task[Any]
@@ -88,12 +89,19 @@ class Objects:
             for uid in list(watched.users) if watched is not None else ():
                 self._changed(uid)
 
-        if len(self._watched) >= WATCHES_PER_CLIENT * len(self._clients):
-            self._clients.append(self._new_client())
-        client = self._clients[len(self._watched) // WATCHES_PER_CLIENT]
+        client = self._client()
         sink = ObjectSink(handler)
         informer = Informer(client, KINDS[kind], sink, namespace=namespace, field_selector=f"metadata.name={name}")
-        return _Watched(sink, informer, self._tasks.spawn(informer.run(), f"{kind}/{namespace}/{name}"))
+        return _Watched(client, sink, informer, self._tasks.spawn(informer.run(), f"{kind}/{namespace}/{name}"))
+
+    def _client(self) -> Client:
+        """One with room for another watch."""
+        used = [watched.client for watched in self._watched.values()]
+        for client in self._clients:
+            if used.count(client) < WATCHES_PER_CLIENT:
+                return client
+        self._clients.append(self._new_client())
+        return self._clients[-1]
 
     def _release(self, key: Key, uid: str) -> None:
         watched = self._watched[key]

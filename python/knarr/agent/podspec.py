@@ -128,7 +128,8 @@ def dns(pod: Mapping[str, Any], node: NodeFacts) -> tuple[tuple[str, ...], tuple
         servers = list(node.cluster_dns)
         base = f"svc.{node.cluster_domain}"
         searches = [f"{pod['metadata']['namespace']}.{base}", base, node.cluster_domain, *searches]
-        options = ["ndots:5", *(o for o in options if not o.startswith("ndots:"))]
+        # The node's options are meant for its own servers.
+        options = ["ndots:5"]
     if config := spec.get("dnsConfig"):
         servers = [*servers, *(config.get("nameservers") or ())]
         searches = [*searches, *(config.get("searches") or ())]

@@ -25,6 +25,8 @@ from .podspec import NodeFacts, every_container
 from .runtime import Container, ContainerState, ContainerStats, Runtime, RuntimeCallError, Sandbox
 
 Query = Mapping[str, Sequence[str]]
+WAITING = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
+"""What is said in place of a waiting container's reason. Source: kubelet_pods.go, validateContainerLogStatus."""
 
 
 @dataclass(frozen=True)
@@ -116,16 +118,20 @@ class Handlers:
         if all(c["name"] != name for c in every_container(view.pod)):
             metadata = view.pod["metadata"]
             raise LookupError(f'container "{name}" not found in pod "{metadata["name"]}"')
-        found = [c for c in view.containers.values() if c.name == name and c.state is not ContainerState.CREATED]
-        found.sort(key=lambda c: (c.attempt, c.created_at), reverse=True)
-        pod_name = view.pod["metadata"]["name"]
+        where = f'container "{name}" in pod "{view.pod["metadata"]["name"]}"'
         if previous:
-            if len(found) < 2 and not (found and found[0].state is ContainerState.EXITED and found[0].attempt):
-                raise ValueError(f'previous terminated container "{name}" in pod "{pod_name}" not found')
-            return found[1] if len(found) > 1 else found[0]
+            # What the status tells last of: while the next start is waited for, the one that ended just now.
+            last = ((_status(view.pod, name).get("lastState") or {}).get("terminated") or {}).get("containerID") or ""
+            found = [c for c in view.containers.values() if last.endswith(f"://{c.id}")]
+            if not found:
+                raise ValueError(f"previous terminated {where} not found")
+            return found[0]
+        found = [c for c in view.containers.values() if c.name == name and c.state is not ContainerState.CREATED]
         if not found:
-            raise ValueError(f'container "{name}" in pod "{pod_name}" is waiting to start: {_waiting(view.pod, name)}')
-        return found[0]
+            reason = ((_status(view.pod, name).get("state") or {}).get("waiting") or {}).get("reason")
+            reason = str(reason or "ContainerCreating")
+            raise ValueError(f"{where} is waiting to start: {WAITING.get(reason, reason)}")
+        return max(found, key=lambda c: (c.attempt, c.created_at))
 
     def _logs(self, view: PodView, name: str, query: Query) -> Chunks:
         flat = {k: v[-1] for k, v in query.items() if v}
@@ -231,13 +237,11 @@ class Handlers:
         return _json({"node": node, "pods": pods})
 
 
-def _waiting(pod: Mapping[str, Any], name: str) -> str:
+def _status(pod: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The container's entry of the pod's status, or {}."""
     status = pod.get("status") or {}
-    for field in ("containerStatuses", "initContainerStatuses"):
-        for entry in status.get(field) or ():
-            if entry["name"] == name:
-                return str(((entry.get("state") or {}).get("waiting") or {}).get("reason") or "ContainerCreating")
-    return "ContainerCreating"
+    lists = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    return next((entry for field in lists for entry in status.get(field) or () if entry["name"] == name), {})
 
 
 def _container_stats(container: Container, stats: ContainerStats) -> dict[str, Any]:

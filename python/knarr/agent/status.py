@@ -17,6 +17,7 @@ from .runtime import Container, ContainerState
 
 CREATING, INITIALIZING = "ContainerCreating", "PodInitializing"
 STATUS_UNKNOWN = "ContainerStatusUnknown"
+EPOCH = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ def _state(container: Container, prefix: str) -> dict[str, Any]:
         ended: dict[str, Any] = {
             "exitCode": container.exit_code,
             "reason": container.reason or ("Completed" if container.exit_code == 0 else "Error"),
-            "startedAt": timestamp(container.started_at),
-            "finishedAt": timestamp(container.finished_at),
+            # One that never ran began at the beginning of time, as kubelet says.
+            "startedAt": timestamp(container.started_at) or EPOCH,
+            "finishedAt": timestamp(container.finished_at) or EPOCH,
             "containerID": f"{prefix}://{container.id}",
         }
         if container.message:
@@ -315,21 +317,23 @@ def pod_status(pod: Mapping[str, Any], observed: Observed, host: Host, now: floa
     init = entries(spec.get("initContainers") or (), "initContainerStatuses", True)
     main = entries(spec["containers"], "containerStatuses", False)
     ephemeral = entries(spec.get("ephemeralContainers") or (), "ephemeralContainerStatuses", False)
-    terminal = (deleting(pod) or observed.rejection is not None) and not observed.any_running()
+    # Who says that a pod has to end comes too late for one that succeeded.
+    rejection = observed.rejection if old.get("phase") != "Succeeded" else None
+    terminal = (deleting(pod) or rejection is not None) and not observed.any_running()
     which = phase(pod, init, main, terminal)
     if old.get("phase") in ("Succeeded", "Failed"):
         # A pod that has ended stays so, whatever becomes of its records.
         which = old["phase"]
-    if terminal and which in ("Pending", "Running") and (observed.rejection is not None or observed.containers):
+    if terminal and which in ("Pending", "Running") and (rejection is not None or observed.containers):
         which = "Failed"
-    if observed.rejection is not None:
+    if rejection is not None:
         which = "Failed"
     status: dict[str, Any] = {
         k: v for k, v in old.items() if k in ("nominatedNodeName", "resize", "resourceClaimStatuses")
     }
     status["phase"] = which
     for key in ("reason", "message"):
-        value = getattr(observed.rejection, key, None) or (old.get(key) if which in ("Succeeded", "Failed") else None)
+        value = getattr(rejection, key, None) or (old.get(key) if which in ("Succeeded", "Failed") else None)
         if value:
             status[key] = value
     generation = pod["metadata"].get("generation")
@@ -350,7 +354,7 @@ def pod_status(pod: Mapping[str, Any], observed: Observed, host: Host, now: floa
         status["podIP"], status["podIPs"] = old["podIP"], old.get("podIPs") or [{"ip": old["podIP"]}]
     status["startTime"] = old.get("startTime") or stamp
     if (
-        observed.rejection is not None
+        rejection is not None
         and not observed.containers
         and not observed.sandboxes
         and not old.get("containerStatuses")
@@ -359,7 +363,8 @@ def pod_status(pod: Mapping[str, Any], observed: Observed, host: Host, now: floa
         return {k: status[k] for k in status if k not in ("podIP", "podIPs")}
     if init:
         status["initContainerStatuses"] = init
-    status["containerStatuses"] = main
+    # By name, as kubelet sorts them; those of init containers are in the order of the spec.
+    status["containerStatuses"] = sorted(main, key=lambda entry: str(entry["name"]))
     if ephemeral:
         status["ephemeralContainerStatuses"] = ephemeral
     status["qosClass"] = qos_class(pod)

@@ -126,14 +126,16 @@ def step(pod: Mapping[str, Any], observed: Observed, now: float) -> Decision:
     """now: wall seconds."""
     if deleting(pod) or observed.gone or observed.rejection is not None:
         return _end(pod, observed)
+    status = pod.get("status") or {}
+    if status.get("phase") in ("Succeeded", "Failed"):
+        # What has ended is active no more: its deadline passes it by.
+        return _end(pod, observed)
     wake = math.inf
     deadline = pod["spec"].get("activeDeadlineSeconds")
-    if deadline is not None and (began := seconds((pod.get("status") or {}).get("startTime"))):
+    if deadline is not None and (began := seconds(status.get("startTime"))):
         if now >= began + deadline:
             return Decision((Reject(DEADLINE),))
         wake = began + deadline
-    if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-        return _end(pod, observed)
     return _run(pod, observed, now, wake)
 
 

@@ -379,13 +379,13 @@ class PodWorker:
         if attempt and any(c.state is not ContainerState.CREATED for c in self.containers.values()):
             self._tell("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         spec = sandbox_spec(self.pod, facts, attempt)
-        if shared.cgroups is not None:
-            await asyncio.to_thread(shared.cgroups.create, spec.cgroup_parent, pod_limits(self.pod))
-        self._starter.prepare_pod(self.pod, facts)
         try:
+            if shared.cgroups is not None:
+                await asyncio.to_thread(shared.cgroups.create, spec.cgroup_parent, pod_limits(self.pod))
+            self._starter.prepare_pod(self.pod, facts)
             sandbox_id = await shared.runtime.run_sandbox(spec)
             sandbox = await shared.runtime.sandbox(sandbox_id)
-        except RuntimeCallError as error:
+        except (RuntimeCallError, OSError) as error:
             self._tell("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             self._sandbox_retry_at = shared.clock() + self._sandbox_retry.next()
             await self._adopt_reserved(attempt)

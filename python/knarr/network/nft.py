@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import logging
 from collections.abc import Iterable
 
+from knarr.network import conntrack
 from knarr.network.elements import MARK, MARK_EXTERNAL, Chain, Difference, Elements, difference
+
+log = logging.getLogger("knarr.network")
 
 TABLE = "knarr"
 MARK_MASK = 0xFFFF0000
@@ -80,9 +84,21 @@ class ServiceTable:
             self.loaded = False
             raise
         self.loaded = True
+        self._forget_flows(changes, wanted)
         self.maps = {name: dict(entries) for name, entries in wanted.maps.items()}
         self.chains |= wanted.chains
         return len(changes.delete) + len(changes.add)
+
+    def _forget_flows(self, changes: Difference, wanted: Elements) -> None:
+        """Packets of a known flow never see the table: those to an endpoint that is gone would go on."""
+        keys = [key for _, key in changes.delete] + [key for _, key, _ in changes.add]
+        if not any(map(conntrack.is_udp, keys)):
+            return
+        gone = {key: set[conntrack.Address]() for key in conntrack.targets(self.maps)}
+        try:
+            conntrack.forget(gone | conntrack.targets(wanted.maps))
+        except OSError as error:
+            log.warning("flows to endpoints that are gone stay", extra={"error": str(error)})
 
     def remove(self) -> None:
         """Delete the table. Nothing happens where it is not there."""

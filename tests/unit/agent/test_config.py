@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from knarr.agent.admission import admit, demands
+from knarr.agent.containers import read_termination
 from knarr.agent.env import ConfigError, Sources, environment, expand, go_quote, resource_value, service_variables
 from knarr.agent.images import credentials, default_policy, default_tag
-from knarr.agent.podspec import NodeFacts, dns, hosts_file, parse_resolv_conf, referenced, subpath
+from knarr.agent.podspec import (
+    TERMINATION_PATH,
+    NodeFacts,
+    dns,
+    hosts_file,
+    parse_resolv_conf,
+    referenced,
+    subpath,
+    termination_file,
+)
 from knarr.agent.quantity import milli, quantity, whole
 from knarr.agent.resources import container_limits, pod_limits, qos_class
-from knarr.agent.runtime import Image
+from knarr.agent.runtime import Container, ContainerState, Image
 from knarr.agent.security import container_security
 
 
@@ -206,7 +217,7 @@ def facts(**more: Any) -> NodeFacts:
             (
                 ("10.96.0.10",),
                 ("ns.svc.cluster.local", "svc.cluster.local", "cluster.local", "corp.example"),
-                ("ndots:5", "timeout:2"),
+                ("ndots:5",),
             ),
         ),
         ({"dnsPolicy": "Default"}, (("1.1.1.1",), ("corp.example",), ("ndots:1", "timeout:2"))),
@@ -325,6 +336,7 @@ def test_pull_secrets_match_by_registry_and_path() -> None:
 def node(**allocatable: str) -> dict[str, Any]:
     return {
         "metadata": {"name": "n", "labels": {"zone": "a", "cores": "4"}},
+        "spec": {"taints": [{"key": "new", "effect": "NoSchedule"}]},
         "status": {"allocatable": {"cpu": "1", "memory": "1Gi", "pods": "2", **allocatable}},
     }
 
@@ -357,11 +369,36 @@ def test_admission(subject: dict[str, Any], others: list[dict[str, Any]], reason
 def test_admission_of_another_operating_system() -> None:
     for more, reason in (
         ({"os": {"name": "windows"}}, "PodOSNotSupported"),
-        ({"nodeSelector": {"kubernetes.io/os": "windows"}}, "PodOSSelectorNodeLabelDoesNotMatch"),
+        ({"nodeSelector": {"kubernetes.io/os": "windows"}}, "NodeAffinity"),
         ({"os": {"name": "linux"}}, None),
     ):
         rejection = admit(make(**more), node(), [])
         assert (rejection.reason if rejection else None) == reason
+    for label, reason in (("windows", "PodOSSelectorNodeLabelDoesNotMatch"), ("linux", None)):
+        subject = make()
+        subject["metadata"]["labels"] = {"kubernetes.io/os": label}
+        rejection = admit(subject, node(), [])
+        assert (rejection.reason if rejection else None) == reason
+
+
+@pytest.mark.parametrize(
+    ("toleration", "admitted"),
+    [
+        (None, False),
+        ({"operator": "Exists"}, True),
+        ({"key": "down", "operator": "Exists", "effect": "NoExecute"}, True),
+        ({"key": "down", "value": "yes"}, True),
+        ({"key": "down", "operator": "Equal", "value": "no"}, False),
+        ({"key": "up", "operator": "Exists"}, False),
+        ({"key": "down", "operator": "Exists", "effect": "NoSchedule"}, False),
+    ],
+)
+def test_a_node_that_executes_nothing_takes_who_tolerates_it(toleration: Any, admitted: bool) -> None:
+    tainted = node() | {"spec": {"taints": [{"key": "down", "value": "yes", "effect": "NoExecute"}]}}
+    rejection = admit(make(tolerations=[toleration] if toleration else []), tainted, [])
+    assert (rejection is None) is admitted
+    if rejection is not None:
+        assert rejection.reason == "TaintToleration"
 
 
 def test_admission_says_the_amounts() -> None:
@@ -381,3 +418,14 @@ def test_node_affinity_operators(operator: str, values: list[str], fits: bool) -
     more = {"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["3"]}]}
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [more]}}
     assert admit(make(affinity={"nodeAffinity": required}), node(), []) is None
+
+
+def test_the_end_of_a_termination_message_is_kept(tmp_path: Path) -> None:
+    place, subject = replace(facts(), pods_dir=tmp_path), make()
+    file = termination_file(place, subject, "c", 0)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"first" + b"x" * 4091 + b"last")
+    ended = Container(
+        "id", "s", "c", 0, ContainerState.EXITED, 1, annotations={TERMINATION_PATH: "/dev/termination-log"}
+    )
+    assert read_termination(place, subject, ended) == "t" + "x" * 4091 + "last"

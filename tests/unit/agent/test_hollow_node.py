@@ -6,7 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
 from knarr.agent.runtime import RuntimeCallError
+from knarr.agent.runtime.grpc import translate
 
 from tests.cluster.agent.node import NODE, TestNode
 
@@ -88,3 +91,42 @@ async def test_a_container_that_cannot_start_in_a_dying_sandbox_is_not_to_blame(
             await asyncio.sleep(0.1)
         await runtime.stop_sandbox(sandbox.id)
         await node.api.until(lambda: node.container("p").get("restartCount") == 1 and node.ready("p"), 5)
+
+
+@pytest.mark.parametrize("place", ["ContainerStarter.prepare_pod", "log_dir"])
+async def test_what_the_disk_refuses_is_tried_again_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    async with TestNode(tmp_path, "hollow") as node:
+        tries = 0
+
+        def refuse(*_: object) -> Path:
+            nonlocal tries
+            tries += 1
+            if tries < 3:
+                raise OSError("No space left on device")
+            return tmp_path / "there"
+
+        monkeypatch.setattr(f"knarr.agent.containers.{place}", refuse)
+        node.run("p", {})
+        await node.api.until(lambda: tries > 0)
+        await asyncio.sleep(0.3)
+        assert tries == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"), [("create_container", "CreateContainerError"), ("start_container", "RunContainerError")]
+)
+async def test_a_container_that_does_not_start_waits_with_the_runtimes_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, reason: str
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise translate(AioRpcError(StatusCode.UNKNOWN, Metadata(), Metadata(), "no such program"))
+
+    async with TestNode(tmp_path, "hollow") as node:
+        assert node.agent is not None
+        monkeypatch.setattr(node.agent.runtime, call, refuse)
+        node.run("p", {})
+        await node.api.until(lambda: "waiting" in node.container("p").get("state", {}))
+        await node.api.until(lambda: node.container("p")["state"]["waiting"].get("reason") == reason)
+        assert node.container("p")["state"]["waiting"]["message"] == "no such program"

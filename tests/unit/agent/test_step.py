@@ -264,6 +264,27 @@ def test_the_deadline_rejects_and_rejection_ends() -> None:
     check(subject, seen(boxes=(), rejection=Rejection("r", "m"), cleaned=True))
 
 
+def test_the_deadline_passes_by_what_has_ended() -> None:
+    subject = pod(policy="Never", activeDeadlineSeconds=10)
+    subject["status"] = {"startTime": "1970-01-12T13:46:30Z", "phase": "Succeeded"}  # NOW - 10 s
+    done = seen(ran("c", EXITED), boxes=(box(0, ready=False),), cleaned=True)
+    assert check(subject, done).wake_at == math.inf
+    late = pod_status(subject, replace(done, rejection=steps.DEADLINE), Host(("10.9.9.9",)), NOW)
+    assert late["phase"] == "Succeeded" and "reason" not in late
+
+
+def test_a_container_that_never_ran_began_at_the_beginning_of_time() -> None:
+    never = replace(ran("c", EXITED, 128), started_at=0, reason="StartError")
+    (entry,) = pod_status(pod(policy="Never"), seen(never), Host(("10.9.9.9",)), NOW)["containerStatuses"]
+    assert entry["state"]["terminated"]["startedAt"] == "1970-01-01T00:00:00Z"
+
+
+def test_statuses_of_containers_are_sorted_by_name() -> None:
+    status = pod_status(pod("b", "a", init=(init("z"), init("y"))), seen(), Host(("10.9.9.9",)), NOW)
+    assert [entry["name"] for entry in status["containerStatuses"]] == ["a", "b"]
+    assert [entry["name"] for entry in status["initContainerStatuses"]] == ["z", "y"]
+
+
 def test_old_records_are_removed() -> None:
     containers = [ran("c", EXITED, 1, attempt=n) for n in range(4)]
     decision = steps.step(pod(), seen(*containers, backoffs={"c": CrashBackoff(300, NOW)}), NOW)

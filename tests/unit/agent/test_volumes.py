@@ -137,6 +137,26 @@ def test_an_empty_dir_in_memory_keeps_the_mode_of_a_tmpfs(tmp_path: Path, monkey
     assert stat.S_IMODE(path.stat().st_mode) == 0o3777
 
 
+@pytest.mark.parametrize(
+    "volume", [{"emptyDir": {"medium": "Memory"}}, {"secret": {"secretName": "s"}}, {"projected": {"sources": []}}]
+)
+def test_what_belongs_in_memory_is_mounted_by_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, volume: dict[str, Any]
+) -> None:
+    mounted = []
+
+    def mount(_source: str, target: str, *_: Any, **__: Any) -> None:
+        mounted.append(target)
+        if len(mounted) == 1:
+            raise OSError("no space left on device")
+
+    monkeypatch.setattr("knarr.agent.mounts.mount", mount)
+    volumes = PodVolumes(dataclasses.replace(context(tmp_path, SOURCES, {"name": "v", **volume}), mounts=True))
+    assert asyncio.run(volumes.setup()) == {"v": "no space left on device"}
+    assert asyncio.run(volumes.setup()) == {}
+    assert len(mounted) == 2
+
+
 def test_an_empty_dir_keeps_its_content_and_tells_when_it_is_too_large(tmp_path: Path) -> None:
     made = context(tmp_path, SOURCES, {"name": "e", "emptyDir": {"sizeLimit": "8Ki"}})
     volumes, _ = setup(made)
@@ -211,3 +231,28 @@ def test_subpaths_never_lead_out_of_the_volume(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(OSError):
         os.close(subpath.open_below(volume, target))
+
+
+def test_a_subpath_is_bound_anew_when_it_leads_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of an object's volume is another one after each change; a started container gets the one of now."""
+    place, bound = tmp_path / "place", set[str]()
+
+    def mount(source: str, target: str, *_: Any, **__: Any) -> None:
+        bound.add(target)
+        os.unlink(target)
+        os.link(os.readlink(source), target)
+
+    def unmount_below(path: Path) -> None:
+        bound.remove(str(path))
+        path.unlink()
+        path.touch()
+
+    monkeypatch.setattr("knarr.agent.mounts.mount", mount)
+    monkeypatch.setattr("knarr.agent.mounts.mount_points", lambda path: [str(path)] if str(path) in bound else [])
+    monkeypatch.setattr("knarr.agent.mounts.unmount_below", unmount_below)
+    volume = tmp_path / "v"
+    volume.mkdir()
+    for text in (b"old", b"new"):
+        write(volume, {"a": File(text, 0o644)}, lambda _version: None)
+        for _ in range(2):
+            assert subpath.bind(volume, "a", place).read_bytes() == text

@@ -37,10 +37,12 @@ __all__ = [
 
 
 class RuntimeCallError(Exception):
-    """The runtime refused or did not answer. `not_found`: the container, sandbox or image does not exist."""
+    """The runtime refused or did not answer. `details`: its own words alone. `not_found`: the container, sandbox or
+    image does not exist."""
 
-    def __init__(self, message: str, *, not_found: bool = False, timed_out: bool = False) -> None:
+    def __init__(self, message: str, *, details: str = "", not_found: bool = False, timed_out: bool = False) -> None:
         super().__init__(message)
+        self.details = details or message
         self.not_found = not_found
         self.timed_out = timed_out
 

@@ -55,11 +55,12 @@ class Service:
 
 
 def translate(error: grpc.aio.AioRpcError) -> RuntimeCallError:
-    """Kubernetes prints gRPC errors as `rpc error: code = C desc = D`; users know that form."""
+    """Kubernetes prints gRPC errors as `rpc error: code = C desc = D`, or D alone; users know both forms."""
     code = error.code()
     name = "".join(part.capitalize() for part in code.name.split("_"))
     return RuntimeCallError(
         f"rpc error: code = {name} desc = {error.details()}",
+        details=error.details() or "",
         not_found=code is grpc.StatusCode.NOT_FOUND,
         timed_out=code is grpc.StatusCode.DEADLINE_EXCEEDED,
     )

@@ -23,11 +23,13 @@ class EmptyDir:
         return self._spec.get("medium") == "Memory"
 
     async def setup(self) -> None:
-        if self.path.is_dir():
+        in_memory = self._memory and self._context.mounts
+        # A folder alone is what a mount that failed left.
+        if self.path.is_mount() if in_memory else self.path.is_dir():
             return
-        self.path.mkdir(parents=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         mode = 0o777
-        if self._memory and self._context.mounts:
+        if in_memory:
             size = self._size()
             mounts.mount("tmpfs", str(self.path), "tmpfs", data=f"size={size}" if size else "")
             mode = 0o1777  # a tmpfs is sticky from the start, and a kubelet leaves it so

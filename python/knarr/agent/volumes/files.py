@@ -31,11 +31,13 @@ class FilesVolume:
         atomic.write(self.path, files, lambda version: own(version, self._context.fs_group, read_only=True))
 
     def _make(self) -> None:
-        if self.path.is_dir():
+        # Secrets never reach a disk.
+        in_memory = self._kind in ("secret", "projected") and self._context.mounts
+        # A folder alone is what a mount that failed left.
+        if self.path.is_mount() if in_memory else self.path.is_dir():
             return
-        self.path.mkdir(parents=True)
-        if self._kind in ("secret", "projected") and self._context.mounts:
-            # Secrets never reach a disk.
+        self.path.mkdir(parents=True, exist_ok=True)
+        if in_memory:
             mounts.mount("tmpfs", str(self.path), "tmpfs", data="mode=0755")
         self.path.chmod(0o777)
         own(self.path, self._context.fs_group, read_only=True)

@@ -56,17 +56,27 @@ def open_below(base: Path, target: Path) -> int:
 
 
 def bind(volume: Path, path: str, place: Path) -> Path:
-    """Bind VOLUME/path to `place` and return it. Repeating it is harmless. Raises VolumeError, OSError."""
-    if mounts.mount_points(place):
-        return place
+    """Bind VOLUME/path to `place` and return it. Repeating it is harmless. Raises VolumeError, OSError.
+
+    What is bound there since an earlier start of the container stays only while the path leads to it: an object's files
+    are new ones when it changes, and the old ones are deleted.
+    """
     target = resolve(volume, path)
     if not target.exists():
         make(volume, target)
+    if mounts.mount_points(place):
+        if place.samefile(target):
+            return place
+        mounts.unmount_below(place)
+    if place.is_dir():
+        place.rmdir()
+    else:
+        place.unlink(missing_ok=True)
     descriptor = open_below(volume.resolve(), target)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            place.mkdir(exist_ok=True)
+            place.mkdir()
         else:
             place.touch()
         mounts.mount(f"/proc/self/fd/{descriptor}", str(place), flags=mounts.MS_BIND | mounts.MS_REC)
