@@ -29,6 +29,8 @@ use crate::status::{Resource, Status};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
+/// 9999-12-31T23:59:59Z, the last second that a deletionTimestamp can say; a grace period may be any number.
+const CALENDAR_END: WallTime = WallTime(253_402_300_799_000_000);
 /// Objects that one deletecollection deletes side by side.
 const SIDE_BY_SIDE: usize = 64;
 
@@ -320,7 +322,9 @@ enum Grace {
 /// rest.BeforeDelete and the pod strategy's CheckGracefulDelete.
 fn grace(old: &Value, options: &DeleteOptions, now: WallTime) -> Grace {
     let asked = options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
-    let after = |at: WallTime, seconds: i64| WallTime(at.0 + seconds * 1_000_000);
+    let after = |at: WallTime, seconds: i64| {
+        WallTime(at.0.saturating_add(seconds.saturating_mul(1_000_000)).min(CALENDAR_END.0))
+    };
     if meta::deleting(old) {
         let Some(running) = meta::grace_period(old).filter(|seconds| *seconds != 0) else { return Grace::None };
         let Some(seconds) = asked.filter(|seconds| *seconds < running) else { return Grace::Pending };

@@ -38,6 +38,27 @@ fn pods_go_gracefully_when_they_run_and_at_once_when_not() {
     world.fails("GET pods/running", "");
 }
 
+/// What a number holds is more seconds than the calendar: such a pod goes at the calendar's end, and sooner when told so.
+#[test]
+fn a_grace_period_without_end_is_granted() {
+    let world = World::new();
+    let spec = r#"{"nodeName":"n","terminationGracePeriodSeconds":9223372036854775807,"containers":[{"name":"c","image":"i"}]}"#;
+    for (name, query) in [
+        ("asked", "?gracePeriodSeconds=9223372036854775807"),
+        ("declared", ""),
+        ("years", "?gracePeriodSeconds=400000000000"),
+    ] {
+        world.ok("POST pods", &format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{spec}}}"#));
+        let going = world.ok(&format!("DELETE pods/{name}{query}"), "");
+        assert_eq!(going.str_at(&["metadata", "deletionTimestamp"]), "9999-12-31T23:59:59Z");
+        assert_eq!(world.ok(&format!("GET pods/{name}"), ""), going);
+        let sooner = world.ok(&format!("DELETE pods/{name}?gracePeriodSeconds=1"), "");
+        assert_eq!(sooner.path(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64), Some(1));
+        world.ok(&format!("DELETE pods/{name}?gracePeriodSeconds=0"), "");
+        assert!(world.fails(&format!("GET pods/{name}"), "").starts_with("404"));
+    }
+}
+
 #[test]
 fn a_binding_gives_a_pod_its_node_once() {
     let world = World::new();

@@ -126,7 +126,8 @@ impl Nodes {
         self.changed(at);
     }
 
-    /// Count a pod in (`sign` 1) or out (-1).
+    /// Count a pod in (`sign` 1) or out (-1). Sums wrap, as kube-scheduler's do: pods that name their node may ask for anything, and
+    /// what came in must go out again to the last byte.
     pub fn load(&mut self, at: Ordinal, demands: &Demands, sign: i64) {
         let i = at.index();
         let requests = &demands.requests;
@@ -138,13 +139,13 @@ impl Nodes {
             (&mut self.nonzero_memory, demands.nonzero.1),
             (&mut self.pods, 1),
         ] {
-            column[i] = column[i].saturating_add(amount.saturating_mul(sign));
+            column[i] = column[i].wrapping_add(amount.wrapping_mul(sign));
         }
         for (name, amount) in &requests.scalar {
             let row = &mut self.used_scalar[i];
             match row.iter_mut().find(|(n, _)| n == name) {
-                Some(entry) => entry.1 += amount * sign,
-                None => row.push((name.clone(), amount * sign)),
+                Some(entry) => entry.1 = entry.1.wrapping_add(amount.wrapping_mul(sign)),
+                None => row.push((name.clone(), amount.wrapping_mul(sign))),
             }
         }
         for port in &demands.ports {

@@ -356,3 +356,31 @@ fn reasons_are_counted_in_kube_schedulers_words() {
         "0/4 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) were unschedulable, 2 Insufficient cpu."
     );
 }
+
+/// Pods name their node themselves, and ask for all that a number holds: sums overflow, and must come back to where they were.
+#[test]
+fn absurd_requests_on_a_node_end_nothing_and_leave_nothing_behind() {
+    let mut scheduler = Scheduler::new(Options::default(), Box::new(Counter(1)));
+    for name in ["a", "b"] {
+        scheduler.put_node(&value(&format!(
+            r#"{{"metadata":{{"name":"{name}"}},"status":{{"allocatable":{{"cpu":"2","memory":"1Gi","x.io/y":"2","pods":"9"}}}}}}"#
+        )));
+    }
+    let pod = |name: &str, node: &str, amount: &str| {
+        value(&format!(
+            r#"{{"metadata":{{"namespace":"d","name":"{name}","uid":"{name}"}},"spec":{{{node}"schedulerName":"default-scheduler",
+                "containers":[{{"name":"c","resources":{{"requests":{{"cpu":"{amount}","memory":"{amount}","x.io/y":"{amount}"}}}}}}]}}}}"#
+        ))
+    };
+    let fresh = scheduler.feasible_and_scores(&pod("asks", "", "1"));
+    for name in ["0", "1", "2"] {
+        scheduler.put_pod(&pod(name, r#""nodeName":"a","#, "9223372036854775807"));
+        scheduler.feasible_and_scores(&pod("asks", "", "1"));
+    }
+    for name in ["1", "0", "2"] {
+        scheduler.remove_pod("d", name);
+        scheduler.feasible_and_scores(&pod("asks", "", "1"));
+    }
+    assert_eq!(scheduler.feasible_and_scores(&pod("asks", "", "1")), fresh);
+    assert_eq!(fresh.len(), 2);
+}

@@ -9,8 +9,8 @@ mod write;
 
 use crate::{Error, Parsed, Value};
 
-/// Values that aliases may add to a document (a "billion laughs" guard): more than any manifest, little for memory.
-pub const ALIASED_VALUES_MAX: usize = 100_000;
+/// Bytes that anchors and aliases may copy (a "billion laughs" guard): twice what the longest body becomes, far more than any manifest.
+pub const COPIED_BYTES_MAX: usize = 128 << 20;
 
 /// Read all documents of a stream; those without content (`---` twice, comments only) are left out. Duplicate keys are reported in
 /// [`Parsed::duplicates`] as paths, the last value kept.

@@ -22,5 +22,5 @@ pub fn score(nodes: &Nodes, at: Ordinal, demands: &Demands) -> i64 {
 }
 
 fn fraction(total: i64, requested: i64) -> Option<f64> {
-    (total != 0).then(|| (requested as f64 / total as f64).min(1.0))
+    (total != 0).then(|| (requested as f64 / total as f64).clamp(0.0, 1.0))
 }

@@ -14,7 +14,8 @@ pub fn score(nodes: &Nodes, at: Ordinal, demands: &Demands) -> i64 {
             continue;
         }
         weights += 1;
-        if requested <= total {
+        // A sum that wrapped may be below zero.
+        if (0..=total).contains(&requested) {
             sum += (i128::from(total - requested) * i128::from(SCORE_MAX) / i128::from(total)) as i64;
         }
     }

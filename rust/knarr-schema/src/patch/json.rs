@@ -96,8 +96,8 @@ fn apply(doc: &mut Value, op: &Value, copied: &mut usize) -> Result<(), Fault> {
             let path = need_path_short()?;
             let missing = || format!("add operation does not apply: doc is missing path: \"{path}\": {MISSING}");
             let (parent, key) = find(doc, path).ok_or_else(missing)?;
-            add(parent, &key, op.get("value").cloned().unwrap_or_default())
-                .map_err(|e| format!("error in add for path: '{path}': {e}"))
+            let value = op.get("value").cloned().unwrap_or_default();
+            add(parent, &key, value, path).map_err(|e| format!("error in add for path: '{path}': {e}"))
         }
         "remove" => {
             let path = need_path_short()?;
@@ -118,6 +118,7 @@ fn apply(doc: &mut Value, op: &Value, copied: &mut usize) -> Result<(), Fault> {
             let missing =
                 |what: &str| format!("replace operation does not apply: doc is missing {what}: {path}: {MISSING}");
             let (parent, key) = find(doc, path).ok_or_else(|| missing("path"))?;
+            check_depth(path, &value).map_err(|e| format!("error in replace for path: '{path}': {e}"))?;
             if let Value::List(items) = parent {
                 let at = existing_index(items.len(), &key).map_err(|_| missing("key"))?;
                 items[at] = value;
@@ -135,7 +136,7 @@ fn apply(doc: &mut Value, op: &Value, copied: &mut usize) -> Result<(), Fault> {
             let missing =
                 || format!("move operation does not apply: doc is missing destination path: {path}: {MISSING}");
             let (parent, key) = find(doc, path).ok_or_else(missing)?;
-            add(parent, &key, taken).map_err(|e| format!("error in move for path: '{path}': {e}"))
+            add(parent, &key, taken, path).map_err(|e| format!("error in move for path: '{path}': {e}"))
         }
         "copy" => {
             let from = need_from()?;
@@ -156,7 +157,7 @@ fn apply(doc: &mut Value, op: &Value, copied: &mut usize) -> Result<(), Fault> {
                      {JSON_PATCH_COPY_BYTES_MAX}"
                 ));
             }
-            add(parent, &key, value).map_err(|e| format!("error while adding value during copy: {e}"))
+            add(parent, &key, value, path).map_err(|e| format!("error while adding value during copy: {e}"))
         }
         "test" => {
             let path = need_path()?;
@@ -245,7 +246,22 @@ fn get<'a>(parent: &'a Value, key: &str) -> Result<Option<&'a Value>, Fault> {
     }
 }
 
-fn add(parent: &mut Value, key: &str, value: Value) -> Result<(), Fault> {
+/// A document that operations made nests no deeper than one that was read: what follows it down has no bound of its own.
+fn check_depth(path: &str, value: &Value) -> Result<(), Fault> {
+    fn fits(value: &Value, levels: usize) -> bool {
+        match value {
+            Value::List(items) => levels > 0 && items.iter().all(|item| fits(item, levels - 1)),
+            Value::Map(map) => levels > 0 && map.values().all(|item| fits(item, levels - 1)),
+            _ => true,
+        }
+    }
+    let levels = json::DEPTH_MAX.saturating_sub(path.matches('/').count());
+    if fits(value, levels) { Ok(()) } else { Err(knarr_value::Error::TooDeep.to_string()) }
+}
+
+/// `path` is that of `key` in `parent`.
+fn add(parent: &mut Value, key: &str, value: Value, path: &str) -> Result<(), Fault> {
+    check_depth(path, &value)?;
     match parent {
         Value::List(items) if key == "-" => items.push(value),
         Value::List(items) => {

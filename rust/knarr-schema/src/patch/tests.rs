@@ -52,6 +52,33 @@ fn json_patch_as_the_library_does_it() {
     check_json(doc, r#"[{"op":"jump"}]"#, Err("Unexpected kind: jump"));
 }
 
+/// Each operation alone is small; together they would nest deeper than any reader follows, and than a stack holds.
+#[test]
+fn json_patch_nests_no_deeper_than_a_document() {
+    let down = |levels: usize| "/x".repeat(levels);
+    let grow = |op: &str, levels: usize, rest: &str| format!(r#"{{"op":"{op}","path":"{}"{rest}}}"#, down(levels));
+    let mut copies = vec![grow("add", 1, r#","value":{}"#)];
+    copies.extend((0..16).map(|n| grow("copy", (1 << n) + 1, r#","from":"/x""#)));
+    let nested = format!(r#","value":{}{}"#, r#"{"x":"#.repeat(400), "0".to_owned() + &"}".repeat(400));
+    let adds: Vec<String> = (0..40).map(|n| grow("add", 1 + n * 400, &nested)).collect();
+    let replaces: Vec<String> = adds.iter().map(|op| op.replace(r#""add""#, r#""replace""#)).collect();
+    let moves: Vec<String> = (1..200)
+        .flat_map(|_| {
+            [
+                grow("add", 1, &nested).replace("/x", "/y"),
+                r#"{"op":"move","from":"/x","path":"/y"#.to_owned() + &down(399) + r#""}"#,
+                r#"{"op":"move","from":"/y","path":"/x"}"#.to_owned(),
+            ]
+        })
+        .collect();
+    let moves = std::iter::once(grow("add", 1, &nested)).chain(moves).collect();
+    for ops in [copies, adds, replaces, moves] {
+        let refused = json_patch(value("{}"), &value(&format!("[{}]", ops.join(",")))).expect_err("too deep");
+        assert!(refused.detail().ends_with("exceeded max depth"), "{refused}");
+        assert_eq!(refused.code(), 422);
+    }
+}
+
 #[test]
 fn json_patch_bounds() {
     let big = format!(r#"{{"a":"{}","l":[]}}"#, "x".repeat(1 << 20));

@@ -1,6 +1,6 @@
 //! The reading half.
 
-use super::ALIASED_VALUES_MAX;
+use super::COPIED_BYTES_MAX;
 use crate::json::{DEPTH_MAX, DUPLICATES_MAX};
 use crate::{Error, Map, Parsed, Str, Value, json};
 use base64::Engine;
@@ -8,14 +8,16 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 use hashbrown::HashMap;
 
 const CORE: &str = "tag:yaml.org,2002:";
+const EXCESSIVE: &str = "document contains excessive aliasing";
 
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
-    /// Finished anchored values and their sizes; ids are unique within a stream.
+    /// Finished anchored values and their bytes; ids are unique within a stream.
     anchors: HashMap<usize, (Value, usize)>,
     path: Vec<String>,
     duplicates: Vec<String>,
-    aliased: usize,
+    /// Bytes kept by anchors and added by aliases.
+    copied: usize,
 }
 
 fn wrong(message: impl Into<String>, span: &Span) -> Error {
@@ -28,7 +30,7 @@ pub(super) fn documents(text: &str) -> Result<Vec<Parsed>, Error> {
         anchors: HashMap::new(),
         path: Vec::new(),
         duplicates: Vec::new(),
-        aliased: 0,
+        copied: 0,
     };
     let mut out = Vec::new();
     while let Some((event, span)) = r.next()? {
@@ -46,12 +48,15 @@ pub(super) fn documents(text: &str) -> Result<Vec<Parsed>, Error> {
     Ok(out)
 }
 
-fn size(value: &Value) -> usize {
-    1 + match value {
-        Value::List(items) => items.iter().map(size).sum(),
-        Value::Map(map) => map.values().map(size).sum(),
-        _ => 0,
-    }
+/// The bytes that a copy takes, near enough.
+fn bytes(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::Str(text) => text.len(),
+            Value::List(items) => items.iter().map(bytes).sum(),
+            Value::Map(map) => map.iter().map(|(key, value)| size_of::<Str>() + key.len() + bytes(value)).sum(),
+            _ => 0,
+        }
 }
 
 /// What a mapping's key or a scalar is, before it becomes JSON.
@@ -89,9 +94,9 @@ impl<'t> Reader<'t> {
                 let Some((value, n)) = self.anchors.get(&id) else {
                     return Err(wrong("an anchor contains itself", span));
                 };
-                self.aliased += n;
-                if self.aliased > ALIASED_VALUES_MAX {
-                    return Err(wrong("document contains excessive aliasing", span));
+                self.copied += n;
+                if self.copied > COPIED_BYTES_MAX {
+                    return Err(wrong(EXCESSIVE, span));
                 }
                 return Ok((value.clone(), false));
             }
@@ -119,7 +124,12 @@ impl<'t> Reader<'t> {
             other => return Err(wrong(format!("unexpected {other:?}"), span)),
         };
         if anchor != 0 {
-            self.anchors.insert(anchor, (value.clone(), size(&value)));
+            let n = bytes(&value);
+            self.copied += n;
+            if self.copied > COPIED_BYTES_MAX {
+                return Err(wrong(EXCESSIVE, span));
+            }
+            self.anchors.insert(anchor, (value.clone(), n));
         }
         Ok((value, false))
     }

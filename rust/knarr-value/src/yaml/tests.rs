@@ -90,6 +90,25 @@ fn depth_and_aliases_are_bounded() {
     assert!(parse_all(laughs.as_bytes()).unwrap_err().to_string().contains("excessive aliasing"));
 }
 
+/// What an anchor names is kept, and one anchor may stand within the next: 200 of them would keep the values 200 times. An alias is
+/// one value, but that may be as long as the body.
+#[test]
+fn copies_are_bounded_by_their_bytes() {
+    let excessive = |text: String| parse_all(text.as_bytes()).unwrap_err().to_string().contains("excessive aliasing");
+    let long = "x".repeat(1 << 20);
+    assert!(excessive(format!("a: &a {long}\nb: [{}]", "*a,".repeat(1000))));
+    assert!(excessive(format!("a: &a {{? {long} : 1}}\nb: [{}]", "*a,".repeat(1000))));
+    assert!(parse_all(format!("a: &a {long}\nb: [*a, *a]").as_bytes()).is_ok());
+    let nested = |depth: usize, values: usize| {
+        let open: String = (0..depth).map(|i| format!("&a{i} [")).collect();
+        format!("{open}{}{}", "0,".repeat(values), "]".repeat(depth))
+    };
+    assert!(excessive(nested(200, 100_000)));
+    assert!(parse_all(nested(200, 100).as_bytes()).is_ok());
+    // One may be as large as a body.
+    assert!(parse_all(nested(1, 1_000_000).as_bytes()).is_ok());
+}
+
 #[test]
 fn the_written_form_is_kubectls() {
     let v = value!({
