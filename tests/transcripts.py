@@ -35,7 +35,7 @@ MASKS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?<=pod-template-hash[=:])\s*\"?{RANDOM}{{8,10}}\"?", "HASH"),
         # the addresses that transcripts give themselves are left
         (r"\b10\.(?!96\.0\.1\b|96\.77\.[78]\b|1\.2\.)\d+\.\d+\.\d+\b", "ADDRESS"),
-        (r"(?<=nodePort = )3(?!123)\d{4}\b", "NODEPORT"),
+        (r"(?<=odePort = )3(?!123)\d{4}\b", "NODEPORT"),
         (r"(?<=:)3(?!123)\d{4}(?=/TCP)", "NODEPORT"),
         (r"(Resource Version: +)\d+", r"\1RV"),
         (r"(?<=in record \()\d+", "RV"),

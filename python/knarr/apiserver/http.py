@@ -44,8 +44,10 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
 
-    def object(self, api_version: str, kind: str) -> Object:
-        """The body as an object of this kind. Raises StatusError (400, 415) for anything else."""
+    def object(self, api_version: str, kind: str, *older: str) -> Object:
+        """The body as an object of this kind. older: further apiVersions that say the same. Raises StatusError (400,
+        415) for anything else.
+        """
         content_type = self.headers.get("content-type", JSON).split(";")[0].strip()
         try:
             if content_type == PROTOBUF:
@@ -60,12 +62,14 @@ class Request:
             raise StatusError.bad_request(str(cause)) from None
         if not isinstance(value, dict):
             raise StatusError.bad_request("the body of the request is not an object")
-        found = (value.setdefault("apiVersion", api_version), value.setdefault("kind", kind))
-        if found != (api_version, kind):
+        version, found = value.get("apiVersion") or api_version, value.get("kind") or kind
+        if found != kind or version not in (api_version, *older):
+            short = str(version).rpartition("/")[2]
             raise StatusError.bad_request(
-                f"{found[1]} in version {found[0]!r} cannot be handled as a {kind}: expected {kind} of {api_version}"
+                f'{found} in version "{short}" cannot be handled as a {kind}: no kind "{found}" is registered for '
+                f'version "{version}" in scheme "pkg/runtime/scheme.go:110"'
             )
-        return value
+        return value | {"apiVersion": version, "kind": kind}
 
     @property
     def dry_run(self) -> bool:

@@ -10,7 +10,7 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bytes::Bytes;
 use knarr_base::Revision;
@@ -83,6 +83,15 @@ fn needs_node_ports(service: &Value) -> bool {
     }
 }
 
+/// Whether a load balancer asks each node, on a port of its own, if it has endpoints.
+fn needs_health_check(service: &Value) -> bool {
+    kind_of(service) == "LoadBalancer" && service.str_at(&["spec", "externalTrafficPolicy"]) == "Local"
+}
+
+fn health_check(service: &Value) -> i64 {
+    service.path(&["spec", "healthCheckNodePort"]).and_then(Value::as_i64).unwrap_or(0)
+}
+
 fn ports(service: &Value) -> &[Value] {
     service.path(&["spec", "ports"]).and_then(Value::as_list).unwrap_or(&[])
 }
@@ -97,7 +106,8 @@ fn held(service: &Value) -> BTreeSet<Bytes> {
     if let Ok(address) = service.str_at(&["spec", "clusterIP"]).parse::<Ipv4Addr>() {
         keys.insert(ip_key(address));
     }
-    keys.extend(ports(service).iter().map(node_port).filter(|port| *port != 0).map(port_key));
+    let ports = ports(service).iter().map(node_port).chain([health_check(service)]);
+    keys.extend(ports.filter(|port| *port != 0).map(port_key));
     keys
 }
 
@@ -149,6 +159,9 @@ fn drop_unneeded(new: &mut Value, old: &Value) {
                 new.remove_path(&["spec", field]);
             }
         }
+    }
+    if needs_health_check(old) && !needs_health_check(new) && health_check(new) == health_check(old) {
+        new.remove_path(&["spec", "healthCheckNodePort"]);
     }
     if needs_node_ports(old) && !needs_node_ports(new) {
         let before: Vec<i64> = ports(old).iter().map(node_port).collect();
@@ -218,6 +231,9 @@ fn give(
     if needs_node_ports(service) {
         give_ports(machinery, request, service, &has, &mut allocation)?;
     }
+    if needs_health_check(service) {
+        give_health_check(machinery, service, &has, &mut allocation)?;
+    }
     Ok(allocation)
 }
 
@@ -233,6 +249,11 @@ fn give_address(
         asked => asked,
     };
     let asked = asked.to_owned();
+    // A headless Service without a selector may name endpoints of any family (defaultOnWriteFamilies).
+    let any = asked == "None" && service.path(&["spec", "selector"]).is_none_or(Value::is_empty);
+    if !any {
+        single_stack(request, service)?;
+    }
     let given = if asked == "None" {
         asked
     } else if asked.is_empty() {
@@ -266,8 +287,6 @@ fn give_address(
     if service.path(&["spec", "clusterIPs"]).is_none_or(Value::is_empty) {
         service.set_path(&["spec", "clusterIPs"], value!([(given.as_str())]));
     }
-    // A headless Service without a selector may name endpoints of any family (defaultOnWriteFamilies).
-    let any = given == "None" && service.path(&["spec", "selector"]).is_none_or(Value::is_empty);
     if service.path(&["spec", "ipFamilies"]).is_none_or(Value::is_empty) {
         let families = if any { value!(["IPv4", "IPv6"]) } else { value!(["IPv4"]) };
         service.set_path(&["spec", "ipFamilies"], families);
@@ -276,6 +295,27 @@ fn give_address(
         service.set_path(&["spec", "ipFamilyPolicy"], if any { "RequireDualStack" } else { "SingleStack" });
     }
     Ok(())
+}
+
+/// Errors: 422 for a Service that asks for the family this cluster has no range of, IPv6.
+fn single_stack(request: &Request, service: &Value) -> Result<(), Status> {
+    let spec = |field: &str| service.path(&["spec", field]).unwrap_or(&Value::Null);
+    let listed = |field| spec(field).as_list().unwrap_or(&[]).iter().map(|one| one.as_str().unwrap_or("")).enumerate();
+    let mut errors = Vec::new();
+    if spec("ipFamilyPolicy").as_str() == Some("RequireDualStack") {
+        let why = "this cluster is not configured for dual-stack services";
+        errors.push(FieldError::invalid("spec.ipFamilyPolicy", "RequireDualStack", why));
+    }
+    for (index, _) in listed("ipFamilies").filter(|(_, family)| *family == "IPv6") {
+        errors.push(FieldError::invalid(format!("spec.ipFamilies[{index}]"), "IPv6", "not configured on this cluster"));
+    }
+    if spec("ipFamilies").is_empty() {
+        for (index, _) in listed("clusterIPs").filter(|(_, address)| address.parse::<Ipv6Addr>().is_ok()) {
+            let (place, shown) = (format!("spec.clusterIPs[{index}]"), spec("clusterIPs").clone());
+            errors.push(FieldError::invalid(place, shown, "IPv6 is not configured on this cluster"));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(invalid(&request.kind, meta::name(service), &errors)) }
 }
 
 /// Network address, first offset that is drawn at random, and number of addresses.
@@ -370,6 +410,29 @@ fn give_ports(
     }
     if !listed.is_empty() {
         service.set_path(&["spec", "ports"], Value::List(listed));
+    }
+    Ok(())
+}
+
+fn give_health_check(
+    machinery: &Machinery,
+    service: &mut Value,
+    has: &BTreeSet<Bytes>,
+    allocation: &mut Allocation,
+) -> Result<(), Status> {
+    let asked = health_check(service);
+    let key = port_key(asked);
+    if asked == 0 {
+        let port = free_port(machinery, allocation)?;
+        allocation.take.insert(port_key(port));
+        service.set_path(&["spec", "healthCheckNodePort"], port);
+    } else if !has.contains(&key) {
+        if allocation.take.contains(&key) || machinery.get_record(&key)?.is_some() {
+            return Err(Status::internal(format!(
+                "failed to allocate requested HealthCheck NodePort {asked}: provided port is already allocated"
+            )));
+        }
+        allocation.take.insert(key);
     }
     Ok(())
 }

@@ -90,14 +90,14 @@ pub(crate) fn write_options(verb: Verb, options: &Options, apply: bool) -> Resul
     Ok(WriteOptions { dry_run: !options.dry_run.is_empty(), validation })
 }
 
-/// The media type of a header Content-Type, without parameters.
-pub(crate) fn media_type(content_type: &str) -> &str {
-    content_type.split(';').next().unwrap_or("").trim()
+/// The media type of a header Content-Type, in lower case, without parameters.
+pub(crate) fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
 /// The encoding of an object's body. No Content-Type means JSON, as in Kubernetes.
 pub(crate) fn encoding(content_type: &str) -> Result<Encoding, Status> {
-    match media_type(content_type) {
+    match media_type(content_type).as_str() {
         "" | "application/json" => Ok(Encoding::Json),
         "application/yaml" => Ok(Encoding::Yaml),
         "application/vnd.kubernetes.protobuf" => Ok(Encoding::Protobuf),
@@ -214,31 +214,41 @@ pub(crate) fn cannot_be_handled(kind: &str, api_version: &str, expected: &str, w
 
 /// The body's apiVersion and kind, if given, must be the path's.
 fn check_kind(registry: &Registry, expected: &KindEntry, value: &Value) -> Result<(), Status> {
-    let of = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let kind = of("kind").unwrap_or(&expected.compiled.kind);
-    let api_version = of("apiVersion").unwrap_or(&expected.api_version);
-    if kind == expected.compiled.kind && api_version == expected.api_version {
-        return Ok(());
-    }
+    let Some(why) = foreign_kind(registry, expected, value) else { return Ok(()) };
+    let (kind, api_version) = named_kind(expected, value);
     let (group, version) = split_api_version(api_version);
     let wanted = &expected.compiled;
-    if registry.by_kind(group, version, kind).is_none() {
-        let why = format!(
-            "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:110\"",
-            quote(kind),
-            quote(api_version)
-        );
-        return Err(cannot_be_handled(kind, api_version, &wanted.kind, &why));
-    }
-    if kind == wanted.kind && group == wanted.group {
+    if kind == wanted.kind && group == wanted.group && registry.by_kind(group, version, kind).is_some() {
         return Err(Status::bad_request(format!(
             "the API version in the data ({api_version}) does not match the expected API version ({})",
             expected.api_version
         )));
     }
-    let package = wanted.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
-    let why = format!("converting ({version}.{kind}) to ({package}.{}): unknown conversion", wanted.kind);
     Err(cannot_be_handled(kind, api_version, &wanted.kind, &why))
+}
+
+/// Kind and apiVersion as an object gives them; `expected`'s where it gives none.
+fn named_kind<'v>(expected: &'v KindEntry, value: &'v Value) -> (&'v str, &'v str) {
+    let of = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    (of("kind").unwrap_or(&expected.compiled.kind), of("apiVersion").unwrap_or(&expected.api_version))
+}
+
+/// Why an object that says what it is cannot become one of the `expected` kind; None: it can.
+pub(crate) fn foreign_kind(registry: &Registry, expected: &KindEntry, value: &Value) -> Option<String> {
+    let (kind, api_version) = named_kind(expected, value);
+    let wanted = &expected.compiled;
+    if kind == wanted.kind && api_version == expected.api_version {
+        return None;
+    }
+    let (group, version) = split_api_version(api_version);
+    if registry.by_kind(group, version, kind).is_none() {
+        let (kind, version) = (quote(kind), quote(api_version));
+        return Some(format!(
+            "no kind {kind} is registered for version {version} in scheme \"pkg/runtime/scheme.go:110\""
+        ));
+    }
+    let package = wanted.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+    Some(format!("converting ({version}.{kind}) to ({package}.{}): unknown conversion", wanted.kind))
 }
 
 /// `apps/v1` -> (`apps`, `v1`); `v1` -> (``, `v1`).

@@ -58,11 +58,15 @@ pub(crate) fn timestamp(at: WallTime) -> String {
     at.rfc3339()
 }
 
-/// Sets the namespace if the body names none. Errors: 400 if it names another.
+/// Sets the namespace if the body names none; what has no namespace loses it. Errors: 400 if it names another.
 pub(crate) fn ensure_namespace(entry: &KindEntry, namespace: &str, value: &mut Value) -> Result<(), Status> {
     let expected = if entry.compiled.namespaced { namespace } else { "" };
     let given = text(value, "namespace");
     if given == expected {
+        return Ok(());
+    }
+    if expected.is_empty() {
+        remove(value, "namespace");
         return Ok(());
     }
     if given.is_empty() {

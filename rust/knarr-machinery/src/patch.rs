@@ -47,6 +47,7 @@ pub(crate) async fn patch(machinery: &Machinery, request: &Request) -> Result<Re
 pub(crate) fn parse(request: &Request) -> Result<(Patch, WriteOptions), Status> {
     body::check_size(&request.body)?;
     let media_type = body::media_type(&request.content_type);
+    let media_type = media_type.as_str();
     let apply = media_type == "application/apply-patch+yaml";
     if !apply
         && !matches!(
@@ -110,6 +111,7 @@ impl Patch {
     /// The state that the patch makes of `old`: decoded and defaulted, owners not yet brought up to date.
     pub fn patched(
         &self,
+        machinery: &Machinery,
         request: &Request,
         old: &Value,
         options: WriteOptions,
@@ -123,6 +125,11 @@ impl Patch {
             Patch::Strategic { patch, .. } => go_text(patch),
             _ => document(request, old, self),
         };
+        if !matches!(self, Patch::Strategic { .. })
+            && let Some(why) = body::foreign_kind(&machinery.registry(), &request.kind, &value)
+        {
+            return Err(not_decoded(&shown(), &why));
+        }
         let decoded = compiled.decode(value).map_err(|error| match self {
             // The strategic patch is merged and converted; the others are decoded like a body.
             Patch::Strategic { .. } => not_decoded(&shown(), error.converter()),

@@ -165,7 +165,7 @@ async fn attempt(
     let (mut new, owned) = match source {
         Source::Body(value) => (value.clone(), false),
         Source::Patch(patch) if patch.is_apply() => (patch.applied(machinery, request, &old, options, warnings)?, true),
-        Source::Patch(patch) => (patch.patched(request, &old, options, warnings)?, false),
+        Source::Patch(patch) => (patch.patched(machinery, request, &old, options, warnings)?, false),
         Source::Applied(change) => (change(&old)?, true),
     };
     if matches!(source, Source::Patch(_)) {
@@ -173,8 +173,8 @@ async fn attempt(
         meta::check_name(&new, &request.name)?;
         warnings.extend(meta::dedup_owners(&mut new));
     }
-    check_identity(request, &mut new, &old, record)?;
-    keep_system_fields(&mut new, &old);
+    check_identity(request, source, &mut new, &old, record)?;
+    keep_system_fields(request, &mut new, &old)?;
     if !owned {
         let manager = Manager::new(request.options.manager(), request.subresource.clone(), entry.api_version.clone());
         new = ownership::update(&compiled.types, compiled.type_id, Some(&old), new, &manager, machinery.clock.wall());
@@ -239,11 +239,22 @@ async fn attempt(
 }
 
 /// The new state must mean the stored object: its uid and revision, where it names them.
-fn check_identity(request: &Request, new: &mut Value, old: &Value, record: &Record) -> Result<(), Status> {
+fn check_identity(
+    request: &Request,
+    source: &Source,
+    new: &mut Value,
+    old: &Value,
+    record: &Record,
+) -> Result<(), Status> {
     let entry = &request.kind;
     let uid = meta::text(new, "uid");
     let stored_uid = meta::text(old, "uid");
     if !uid.is_empty() && uid != stored_uid {
+        // An update says by its uid which object it means; a patch is a change of the one that is there.
+        if matches!(source, Source::Patch(_)) {
+            let error = FieldError::invalid("metadata.uid", uid, "field is immutable");
+            return Err(invalid(entry, &request.name, &[error]));
+        }
         return Err(uid_mismatch(request, uid, stored_uid));
     }
     let given = meta::text(new, "resourceVersion");
@@ -286,20 +297,30 @@ fn uid_mismatch(request: &Request, given: &str, stored: &str) -> Status {
     )
 }
 
-/// What an update cannot change: uid, creation, and a deletion that has been asked for. The generation is prepare's.
-fn keep_system_fields(new: &mut Value, old: &Value) {
-    for field in ["uid", "creationTimestamp", "generation", "deletionTimestamp"] {
+/// What an update cannot change: uid, creation, and whether a deletion has been asked for. The generation is prepare's.
+/// Errors: 422 for another time or grace period of a deletion than the object has; to leave them out changes nothing.
+fn keep_system_fields(request: &Request, new: &mut Value, old: &Value) -> Result<(), Status> {
+    for field in ["uid", "creationTimestamp", "generation"] {
         match old.path(&["metadata", field]) {
             Some(value) => meta::set(new, field, value.clone()),
             None => meta::remove(new, field),
         }
     }
-    let field = "deletionGracePeriodSeconds";
-    match old.path(&["metadata", field]) {
-        Some(value) if new.path(&["metadata", field]).is_none() => meta::set(new, field, value.clone()),
-        Some(_) => {}
-        None => meta::remove(new, field),
+    let mut errors = Vec::new();
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let known = old.path(&["metadata", field]);
+        match new.path(&["metadata", field]).filter(|given| !given.is_null()) {
+            Some(given) if Some(given) != known => {
+                errors.push(FieldError::invalid(format!("metadata.{field}"), given.clone(), "field is immutable"));
+            }
+            Some(_) => {}
+            None => match known {
+                Some(value) => meta::set(new, field, value.clone()),
+                None => meta::remove(new, field),
+            },
+        }
     }
+    if errors.is_empty() { Ok(()) } else { Err(invalid(&request.kind, &request.name, &errors)) }
 }
 
 async fn validate(

@@ -206,10 +206,16 @@ impl CompiledKind {
         self.subresources.iter().find(|sub| sub.name == name)
     }
 
-    /// Bring a parsed body into this kind's form: fields in the table's order, zeros elided, unknown fields apart.
+    /// Bring a parsed body into this kind's form: fields in the table's order, zeros elided, unknown fields apart. An empty list of
+    /// managedFields is no zero: it asks to forget the owners, which none does not ([`crate::ownership::update`]).
     /// Errors: the first value of a wrong type, in the words of Go's decoder.
     pub fn decode(&self, value: Value) -> Result<Decoded, DecodeError> {
-        crate::decode::decode(&self.types, self.type_id, &self.kind, value)
+        let forget = value.path(&["metadata", "managedFields"]).and_then(Value::as_list).is_some_and(<[_]>::is_empty);
+        let mut decoded = crate::decode::decode(&self.types, self.type_id, &self.kind, value)?;
+        if forget {
+            decoded.value.set_path(&["metadata", "managedFields"], Value::List(Vec::new()));
+        }
+        Ok(decoded)
     }
 
     /// Fill in defaults; `value` is what [`Self::decode`] gave.

@@ -29,10 +29,26 @@ def subject_review(server: ApiServer, request: Request) -> Response:
 def local_review(server: ApiServer, request: Request) -> Response:
     review = request.object(VERSION, "LocalSubjectAccessReview")
     namespace = request.params["namespace"]
-    asked = (review.get("spec", {}).get("resourceAttributes") or {}).get("namespace")
+    metadata = review.get("metadata") or {}
+    if metadata.get("namespace") not in (None, "", namespace):
+        raise StatusError.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    attributes(review)
+    user = subject(review)
+    spec = review["spec"]
+    path = spec.get("nonResourceAttributes")
+    if path is not None:
+        shown = json.dumps({"Path": path.get("path", ""), "Verb": path.get("verb", "")}, separators=(",", ":"))
+        wrong = f"Invalid value: {shown}: disallowed on this kind of request"
+        raise StatusError.invalid(GROUP, "", "", [cause("FieldValueInvalid", "spec.nonResourceAttributes", wrong)])
+    asked = spec["resourceAttributes"].get("namespace", "")
     if asked != namespace:
-        raise StatusError.bad_request(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
-    return decided(server, request, review, subject(review))
+        wrong = f'Invalid value: "{asked}": must match metadata.namespace'
+        field = "spec.resourceAttributes.namespace"
+        raise StatusError.invalid(GROUP, "", "", [cause("FieldValueInvalid", field, wrong)])
+    review["metadata"] = metadata | {"namespace": namespace}
+    return decided(server, request, review, user)
 
 
 def subject(review: Object) -> User:
@@ -40,7 +56,7 @@ def subject(review: Object) -> User:
     spec = review.get("spec", {})
     user, groups = spec.get("user", ""), tuple(spec.get("groups") or ())
     if not user and not groups:
-        message = 'Invalid value: {"user":"","groups":null}: at least one of user or group must be specified'
+        message = 'Invalid value: "": at least one of user or group must be specified'
         raise StatusError.invalid(GROUP, "", "", [cause("FieldValueInvalid", "spec.user", message)])
     extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
     return User(user, spec.get("uid", ""), groups, extra)
@@ -51,7 +67,7 @@ def decided(server: ApiServer, request: Request, review: Object, user: User) -> 
     status: Object = {"allowed": allowed}
     if reason:
         status["reason"] = reason
-    review.setdefault("metadata", {})["creationTimestamp"] = None
+    review.setdefault("metadata", {})
     return answer(request, review | {"status": status}, 201)
 
 
@@ -88,7 +104,7 @@ def rules_review(server: ApiServer, request: Request) -> Response:
     if not namespace:
         raise StatusError.bad_request("no namespace on request")
     resources, paths, incomplete = server.rules_for(request.user, namespace)
-    review.setdefault("metadata", {})["creationTimestamp"] = None
+    review.setdefault("metadata", {})
     status = {"resourceRules": resources, "nonResourceRules": paths, "incomplete": incomplete}
     return answer(request, review | {"status": status}, 201)
 

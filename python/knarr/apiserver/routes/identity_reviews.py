@@ -6,6 +6,7 @@ import datetime
 from typing import TYPE_CHECKING
 
 from knarr.apiserver.http import Object, Request, Response, Route, User, answer
+from knarr.errors import StatusError
 
 if TYPE_CHECKING:
     from knarr.apiserver.server import ApiServer
@@ -23,13 +24,15 @@ def self_review(server: ApiServer, request: Request) -> Response:
 def token_review(server: ApiServer, request: Request) -> Response:
     review = request.object(VERSION, "TokenReview")
     spec = review.get("spec") or {}
+    if not spec.get("token"):
+        raise StatusError.bad_request("token is required for TokenReview in authentication")
     user, audiences, error = server.authenticate(spec.get("token", ""), spec.get("audiences") or [])
     status: Object = {"user": {}}
     if user is not None:
         status = {"authenticated": True, "user": user_info(user), "audiences": audiences}
     elif error:
         status["error"] = error
-    review.setdefault("metadata", {})["creationTimestamp"] = None
+    review.setdefault("metadata", {})
     return answer(request, review | {"status": status}, 201)
 
 

@@ -28,7 +28,8 @@ def create(server: ApiServer, request: Request) -> Response:
     spec = wanted.get("spec") or {}
     namespace, name = request.params["namespace"], request.params["name"]
     check_names(wanted, namespace, name)
-    seconds = spec.get("expirationSeconds") or 3600
+    seconds = spec.get("expirationSeconds")
+    seconds = 3600 if seconds is None else seconds
     audiences = spec.get("audiences") or [server.issuer]
     reference = spec.get("boundObjectRef")
     check_spec(name, seconds, reference)
@@ -68,9 +69,9 @@ def create(server: ApiServer, request: Request) -> Response:
 def check_names(wanted: Object, namespace: str, name: str) -> None:
     metadata = wanted.get("metadata") or {}
     if metadata.get("name") not in (None, "", name):
-        raise StatusError.bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-        )
+        wrong = f'Invalid value: "{metadata["name"]}": must match the service account name if specified'
+        causes = [cause("FieldValueInvalid", "metadata.name", wrong)]
+        raise StatusError.invalid("authentication.k8s.io", "TokenRequest", name, causes)
     if metadata.get("namespace") not in (None, "", namespace):
         raise StatusError.bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"

@@ -258,14 +258,14 @@ impl Set {
         })
     }
 
-    /// All paths, in canonical order, each as it is shown in messages.
+    /// All paths, each as it is shown in messages: at every level first what ends there, then what lies below (Set.Iterate).
     pub fn paths(&self) -> Vec<Vec<Element>> {
         fn walk(set: &Set, path: &mut Vec<Element>, out: &mut Vec<Vec<Element>>) {
+            for (element, _) in set.0.iter().filter(|(_, node)| node.member) {
+                out.push(path.iter().chain([element]).cloned().collect());
+            }
             for (element, node) in &set.0 {
                 path.push(element.clone());
-                if node.member {
-                    out.push(path.clone());
-                }
                 walk(&node.below, path, out);
                 path.pop();
             }

@@ -11,7 +11,7 @@ use crate::rules::condition::Condition;
 use crate::rules::immutable::same;
 use crate::rules::{NULL, constant, read};
 use knarr_value::types::{TypeId, TypeTable};
-use knarr_value::{Map, Str, Value};
+use knarr_value::{Map, Str, Value, value};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -217,6 +217,19 @@ fn pod_status_update(pod: &mut Value, old: Option<&Value>) {
     let missing = pod.str_at(&["status", "qosClass"]).is_empty();
     if missing && !class.is_empty() {
         put(pod, &["status".into(), "qosClass".into()], Value::from(class));
+    }
+    pod_addresses(pod);
+}
+
+/// podIP and podIPs say the same: of two that differ podIP counts, of one the other follows (core v1's conversions).
+fn pod_addresses(pod: &mut Value) {
+    let one = pod.str_at(&["status", "podIP"]).to_string();
+    let listed = pod.path(&["status", "podIPs"]).and_then(Value::as_list);
+    let first = listed.and_then(<[_]>::first).map_or("", |first| first.str_at(&["ip"])).to_string();
+    if one.is_empty() && !first.is_empty() {
+        put(pod, &["status".into(), "podIP".into()], Value::from(first));
+    } else if !one.is_empty() && one != first {
+        put(pod, &["status".into(), "podIPs".into()], value!([{"ip": (one)}]));
     }
 }
 

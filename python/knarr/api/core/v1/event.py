@@ -5,7 +5,8 @@ from dataclasses import replace
 from knarr.declare import NAME, Column, Kind, Selectable
 from knarr.declare.rules import native
 
-# Events have names of any form: only the namespace, and what events.k8s.io asks of a new event, are checked.
+# Events have names of any form that fits into a path; the namespace, and what events.k8s.io asks of a new event, are
+# checked too.
 RULES = (native("event"),)
 
 SELECTABLE = (

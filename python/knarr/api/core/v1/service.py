@@ -167,6 +167,12 @@ SERVICE_SPEC = TypeRules(
     uses=(SERVICE_PORT,),
 )
 
+INGRESS = TypeRules(
+    "LoadBalancerIngress",
+    type="io.k8s.api.core.v1.LoadBalancerIngress",
+    defaults=(set_to("ipMode", "VIP", when=is_set("ip")),),
+)
+
 _UPDATE: Nodes = (
     meta_update(),
     at("spec", native("serviceAddressesUpdate")),
@@ -187,14 +193,15 @@ KIND = Kind(
         " the proxy listens on, and the selector that determines which pods will answer requests sent "
         "through the proxy."
     ),
-    types=(SERVICE_SPEC,),
+    types=(SERVICE_SPEC, INGRESS),
     create=(meta_create("dns1035Label"), at("spec", apply("ServiceSpec"))),
     update=_UPDATE,
     warnings=(native("serviceWarnings"),),
     has_status=True,
+    create_on_update=True,
     prepare_create=(steps.set_to("status", {"loadBalancer": {}}), steps.native("serviceClusterIPs")),
     prepare_update=(steps.native("serviceType"), steps.native("serviceClusterIPs")),
-    subresources=(status(meta_update()),),
+    subresources=(status(meta_update(), native("serviceStatus")),),
     selectable=(Selectable("spec.clusterIP"), Selectable("spec.type")),
     allocations=(("clusterIPs", "spec.clusterIPs"), ("nodePorts", "spec.ports")),
     columns=(

@@ -62,7 +62,6 @@ KIND = Kind(
         at("addressType", immutable()),
     ),
     generation=("addressType", "endpoints", "ports"),
-    create_on_update=True,
     columns=(
         NAME,
         Column(

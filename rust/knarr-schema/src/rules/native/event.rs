@@ -23,6 +23,11 @@ pub fn legacy(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
 }
 
 fn check(scope: &Scope<'_>, names: &Names, errors: &mut Vec<FieldError>) {
+    // Events have names of any form that fits into a path.
+    let name = scope.value.str_at(&["metadata", "name"]);
+    for message in formats::path_segment(name) {
+        errors.push(FieldError::invalid(scope.path.field("metadata").child("name"), name, message));
+    }
     let namespace = scope.value.str_at(&["metadata", "namespace"]);
     let about = scope.value.str_at(&[names.object, "namespace"]);
     let path = || scope.path.field("involvedObject").child("namespace");

@@ -76,6 +76,7 @@ pub const ALL: &[(&str, Run)] = &[
     ("podStatusUpdate", status_update::run),
     ("serviceAddresses", service::addresses),
     ("serviceAddressesUpdate", service::update),
+    ("serviceStatus", service::status),
     ("endpointAddress", addresses::endpoint),
     ("sliceEndpoints", addresses::slice),
     ("trimmed", pod::trimmed),

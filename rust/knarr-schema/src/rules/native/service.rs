@@ -107,6 +107,51 @@ pub fn update(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     if was_headless == headless(&new_ips) && !was_headless {
         kept(scope, "ipFamilies", &texts(new, "ipFamilies"), &texts(old, "ipFamilies"), "ipFamily", errors);
     }
+    let class = |spec: &Value| spec.get("loadBalancerClass").cloned().unwrap_or_default();
+    let balanced = text(new, "type") == "LoadBalancer" && text(old, "type") == "LoadBalancer";
+    if balanced && class(new) != class(old) {
+        let path = scope.path.child("loadBalancerClass");
+        errors.push(FieldError::invalid(path, class(new), "may not change once set"));
+    }
+    let checked = |spec: &Value| text(spec, "externalTrafficPolicy") == "Local";
+    if balanced && checked(new) && checked(old) && new.get("healthCheckNodePort") != old.get("healthCheckNodePort") {
+        errors.push(FieldError::forbidden(scope.path.child("healthCheckNodePort"), "field is immutable"));
+    }
+}
+
+/// At the Service, on an update of its status: where a load balancer answers (ValidateLoadBalancerStatus).
+pub fn status(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
+    let points = scope.value.path(&["status", "loadBalancer", "ingress"]).and_then(Value::as_list).unwrap_or(&[]);
+    let status = scope.path.field("status");
+    let balancer = status.field("loadBalancer");
+    let path = balancer.field("ingress");
+    if !points.is_empty() && scope.value.str_at(&["spec", "type"]) != "LoadBalancer" {
+        errors.push(FieldError::forbidden(path.text(), "may only be used when `spec.type` is 'LoadBalancer'"));
+        return;
+    }
+    for (index, point) in points.iter().enumerate() {
+        let place = path.index(index);
+        let (ip, mode, host) = (text(point, "ip"), text(point, "ipMode"), text(point, "hostname"));
+        if !ip.is_empty() && formats::parse_ip_sloppy(ip).is_none() {
+            let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+            errors.push(FieldError::invalid(place.child("ip"), ip, detail));
+        }
+        if !mode.is_empty() && ip.is_empty() {
+            errors.push(FieldError::forbidden(place.child("ipMode"), "may not be specified when `ip` is not set"));
+        } else if !matches!(mode, "" | "Proxy" | "VIP") {
+            errors.push(FieldError::not_supported(place.child("ipMode"), mode, &["Proxy", "VIP"]));
+        }
+        if host.is_empty() {
+            continue;
+        }
+        for message in formats::dns1123_subdomain(host) {
+            errors.push(FieldError::invalid(place.child("hostname"), host, message));
+        }
+        if formats::parse_ip_sloppy(host).is_some() {
+            let detail = "must be a DNS name, not an IP address";
+            errors.push(FieldError::invalid(place.child("hostname"), host, detail));
+        }
+    }
 }
 
 fn kept(scope: &Scope<'_>, field: &str, new: &[&str], old: &[&str], word: &str, errors: &mut Vec<FieldError>) {
