@@ -33,6 +33,13 @@ def test_a_stranger_may_ask_for_health_version_and_the_ca(target: Target) -> Non
         assert certificate.strip() == target.ca.read_bytes().strip()
 
 
+def test_the_root_says_where_one_can_look_on(target: Target) -> None:
+    paths = target.get("/")["paths"]
+    assert {"/api/v1", "/apis/apps", "/apis/apps/v1", "/healthz", "/version"} <= set(paths) and paths == sorted(paths)
+    if not target.foreign:
+        assert {path: target.http("GET", path).code for path in paths} == dict.fromkeys(paths, 200)
+
+
 def test_the_probes_list_their_checks(target: Target) -> None:
     text = target.http("GET", "/readyz?verbose").body.decode()
     lines = text.splitlines()

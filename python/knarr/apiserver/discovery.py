@@ -43,6 +43,23 @@ GROUP_ORDER = (
     "flowcontrol.apiserver.k8s.io",
 )
 
+# What is there whatever the kinds are.
+FIXED_PATHS = (
+    "/.well-known/openid-configuration",
+    "/api",
+    "/api/v1",
+    "/apis",
+    "/ca.crt",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
+)
+
 
 def group_version(group: str, version: str) -> str:
     return f"{group}/{version}" if group else version
@@ -98,6 +115,12 @@ def api_versions(server_address: str) -> Json:
 def _group(group: str, versions: Sequence[str]) -> Json:
     listed = [{"groupVersion": group_version(group, v), "version": v} for v in versions]
     return {"name": group, "versions": listed, "preferredVersion": listed[0]}
+
+
+def paths(kinds: Iterable[Kind]) -> Json:
+    """`/`: where one can look on."""
+    versions = [f"/apis/{'/'.join(p for p in (g, v) if p)}" for g, vs in groups(kinds).items() for v in ("", *vs)]
+    return {"paths": sorted([*FIXED_PATHS, *versions])}
 
 
 def api_group_list(kinds: Iterable[Kind]) -> Json:

@@ -1,4 +1,4 @@
-"""`/api`, `/apis` and the documents below them, for clients that ask what there is.
+"""`/`, `/api`, `/apis` and the documents below them, for clients that ask what there is.
 
 Documents are made once for a generation of the declared kinds and then answered as bytes. A path of a group or
 version that has no kinds is answered NotFound, like any other unknown path.
@@ -64,6 +64,10 @@ def apis(server: ApiServer, request: Request) -> Response:
     return _answer(server, request, "", lambda: discovery.api_group_list(server.kinds))
 
 
+def root(server: ApiServer, request: Request) -> Response:
+    return _answer(server, request, "", lambda: discovery.paths(server.kinds))
+
+
 def core(server: ApiServer, request: Request) -> Response:
     return _answer(server, request, "", lambda: discovery.api_resource_list(server.kinds, "", "v1"))
 
@@ -78,6 +82,7 @@ def version(server: ApiServer, request: Request) -> Response:
 
 
 ROUTES = [
+    Route("GET", "/", root),
     Route("GET", "/api", api),
     Route("GET", "/api/v1", core),
     Route("GET", "/apis", apis),
