@@ -1,5 +1,7 @@
 //! metadata: names, uids, timestamps, what clients may not set, and the rules about it that hold for every kind.
 
+use std::collections::BTreeSet;
+
 use knarr_base::WallTime;
 use knarr_value::{Map, TypeTable, Value};
 
@@ -184,15 +186,15 @@ pub(crate) fn grace_period(value: &Value) -> Option<i64> {
 /// Owner references that name the same owner twice are one; answers the warning Kubernetes gives.
 pub(crate) fn dedup_owners(value: &mut Value) -> Option<String> {
     let owners = value.path_mut(&["metadata", "ownerReferences"])?.as_list_mut()?;
-    let mut seen: Vec<Value> = Vec::with_capacity(owners.len());
+    let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
     let mut twice: Vec<String> = Vec::new();
     owners.retain(|owner| {
-        if seen.contains(owner) {
+        // Decoded, fields stand in their type's order: equal references have equal texts.
+        let new = seen.insert(knarr_value::json::to_vec(owner));
+        if !new {
             twice.push(owner.str_at(&["uid"]).to_owned());
-            return false;
         }
-        seen.push(owner.clone());
-        true
+        new
     });
     (!twice.is_empty()).then(|| {
         format!(

@@ -94,10 +94,12 @@ impl Lists {
     pub fn tick(&self, second: u64) {
         self.kinds.lock().retain(|_, pieces| {
             // One that is in use is not idle.
-            let Some(pieces) = pieces.try_lock() else { return true };
+            let Some(mut pieces) = pieces.try_lock() else { return true };
             let idle = pieces.second.is_none_or(|last| second >= last + LIST_PIECES_SECONDS);
             if idle {
                 self.account(pieces.bytes, 0);
+                // For a list that has found them already.
+                *pieces = Pieces::default();
             }
             !idle
         });
@@ -271,4 +273,23 @@ fn read(
     visited.map_err(|_| Failed::Store)?;
     pieces.extend(open.map(close));
     Ok(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list may have found the pieces just before they are forgotten: it begins anew, or their bytes would be taken off twice.
+    #[test]
+    fn what_is_forgotten_while_a_list_comes_is_counted_off_once() {
+        let lists = Lists::default();
+        let found = Arc::new(Mutex::new(Pieces { bytes: 5, second: Some(0), ..Pieces::default() }));
+        lists.account(0, 5);
+        lists.kinds.lock().insert(1, Arc::clone(&found));
+        lists.tick(LIST_PIECES_SECONDS);
+        assert!(lists.kinds.lock().is_empty());
+        assert_eq!(lists.bytes.load(Ordering::Relaxed), 0);
+        let found = found.lock();
+        assert_eq!((found.bytes, found.second), (0, None));
+    }
 }

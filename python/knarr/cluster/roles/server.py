@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 
@@ -25,6 +26,10 @@ def run(config: Config) -> None:
     if running is not None and running.pid != os.getpid():
         raise Refusal(f"a server already runs on {paths.data_dir}", "see `knarr status`, or end it with `knarr down`")
     prepare(config)
+    # A connection is a file, and the store must never lack one: the soft limit is for users of select(2). Go's programs
+    # raise theirs too.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())

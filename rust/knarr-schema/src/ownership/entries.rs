@@ -3,6 +3,8 @@
 //! An entry is identified by manager, operation and subresource, for updates by its apiVersion too. Entries stay values: a field set
 //! that an operation does not change is never parsed. Source: apimachinery `managedfields/internal/{managedfields,capmanagers}.go`.
 
+use std::collections::BTreeMap;
+
 use knarr_base::WallTime;
 use knarr_value::{Map, Str, Value};
 
@@ -26,6 +28,12 @@ impl Identity {
         let text = |name: &str| Str::from(entry.get(name).and_then(Value::as_str).unwrap_or_default());
         let apply = entry.get("operation").and_then(Value::as_str) == Some("Apply");
         Identity { manager: text("manager"), apply, api_version: text("apiVersion"), subresource: text("subresource") }
+    }
+
+    /// What tells two entries apart, in an order of its own.
+    fn key(&self) -> (&str, bool, &str, &str) {
+        let version = if self.apply { "" } else { self.api_version.as_str() };
+        (&self.manager, self.apply, &self.subresource, version)
     }
 
     pub fn is(&self, entry: &Value) -> bool {
@@ -112,6 +120,8 @@ pub(super) fn set_time(entry: &mut Value, now: WallTime) {
 
 /// Check entries a client gave and bring them into canonical form. Errors are DecodeManagedFields'.
 pub(super) fn decode(list: &[Value]) -> Result<Vec<Value>, String> {
+    let identities: Vec<Identity> = list.iter().map(Identity::of).collect();
+    let mut places = BTreeMap::new();
     let mut out: Vec<Value> = Vec::with_capacity(list.len());
     for (i, entry) in list.iter().enumerate() {
         let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -131,8 +141,8 @@ pub(super) fn decode(list: &[Value]) -> Result<Vec<Value>, String> {
         let set = set_of(entry).map_err(|e| format!("error decoding versioned set: error decoding set: {e}"))?;
         let mut entry = entry.clone();
         set_fields(&mut entry, &set);
-        let who = Identity::of(&entry);
-        match out.iter_mut().find(|e| who.is(e)) {
+        let place = *places.entry(identities[i].key()).or_insert(out.len());
+        match out.get_mut(place) {
             Some(slot) => *slot = entry,
             None => out.push(entry),
         }
@@ -173,35 +183,60 @@ pub(super) fn cap(list: &mut Vec<Value>) {
         .filter_map(|e| Some(Identity::of(e)).filter(|i| !i.apply).map(|i| (time(e), i.sort_key(), i)))
         .collect();
     oldest.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-    let mut first_of: Vec<Identity> = Vec::new();
-    for (_, _, who) in oldest {
+    let mut slots: Vec<Option<Value>> = std::mem::take(list).into_iter().map(Some).collect();
+    let identities: Vec<Identity> = slots.iter().flatten().map(Identity::of).collect();
+    let mut places = BTreeMap::new();
+    for (place, who) in identities.iter().enumerate() {
+        places.entry(who.key()).or_insert(place);
+    }
+    let mut take = |who: &Identity| places.get(&who.key()).and_then(|place: &usize| slots[*place].take());
+    let mut first_of: BTreeMap<&str, &Identity> = BTreeMap::new();
+    let mut buckets: BTreeMap<&str, Bucket> = BTreeMap::new();
+    for (_, _, who) in &oldest {
         if length <= UPDATE_MANAGERS_MAX {
             break;
         }
-        let Some(first) = first_of.iter().find(|f| f.api_version == who.api_version).cloned() else {
-            first_of.push(who);
+        let version = who.api_version.as_str();
+        let Some(first) = first_of.get(version) else {
+            first_of.insert(version, who);
             continue;
         };
-        let bucket = Identity {
-            manager: ANCIENT.into(),
-            apply: false,
-            api_version: who.api_version.clone(),
-            subresource: Str::default(),
-        };
-        let take = |list: &mut Vec<Value>, who: &Identity| list.iter().position(|e| who.is(e)).map(|i| list.remove(i));
-        let merged = take(list, &bucket).or_else(|| take(list, &first));
-        let Some(this) = take(list, &who) else { continue };
-        let older = merged.as_ref().map(set_of).and_then(Result::ok).unwrap_or_default();
-        let set = set_of(&this).unwrap_or_default().union(&older);
-        let mut entry = bucket.entry(None, set.to_value());
-        if let (Some(map), Some(when)) = (entry.as_map_mut(), this.get("time")) {
+        let bucket = buckets.entry(version).or_insert_with(|| {
+            let who = Identity {
+                manager: ANCIENT.into(),
+                apply: false,
+                api_version: version.into(),
+                subresource: Str::default(),
+            };
+            let older = take(&who).or_else(|| take(first));
+            Bucket { set: older.as_ref().map(set_of).and_then(Result::ok).unwrap_or_default(), who, time: None }
+        });
+        let Some(this) = take(who) else { continue };
+        bucket.set = std::mem::take(&mut bucket.set).union(&set_of(&this).unwrap_or_default());
+        bucket.time = this.get("time").cloned();
+        length -= 1;
+    }
+    list.extend(slots.into_iter().flatten());
+    list.extend(buckets.into_values().map(Bucket::entry));
+}
+
+/// The oldest updates of one version, merged.
+struct Bucket {
+    who: Identity,
+    set: Set,
+    time: Option<Value>,
+}
+
+impl Bucket {
+    fn entry(self) -> Value {
+        let mut entry = self.who.entry(None, self.set.to_value());
+        if let (Some(map), Some(when)) = (entry.as_map_mut(), self.time) {
             let fields = map.remove("fieldsV1").unwrap_or_default();
             let kind = map.remove("fieldsType").unwrap_or_default();
-            map.insert("time", when.clone());
+            map.insert("time", when);
             map.insert("fieldsType", kind);
             map.insert("fieldsV1", fields);
         }
-        list.push(entry);
-        length -= 1;
+        entry
     }
 }

@@ -10,11 +10,12 @@
 //! fields, keys, values, indices. Source: structured-merge-diff v6 `fieldpath/{element,set,serialize}.go`.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use knarr_value::{Map, Str, Value, json};
 
-/// One step of a path.
-#[derive(Clone, Debug, PartialEq)]
+/// One step of a path. Compared as the canonical order has it.
+#[derive(Clone, Debug)]
 pub enum Element {
     /// `f:`: a field of a struct or a key of a map.
     Field(Str),
@@ -25,6 +26,32 @@ pub enum Element {
     /// `i:`: a position; Kubernetes' own lists never have it, a client's managedFields may.
     Index(i64),
 }
+
+impl Ord for Element {
+    fn cmp(&self, other: &Element) -> Ordering {
+        match (self, other) {
+            (Element::Field(a), Element::Field(b)) => a.cmp(b),
+            (Element::Key(a), Element::Key(b)) => order_keys(a, b),
+            (Element::Value(a), Element::Value(b)) => order_values(a, b),
+            (Element::Index(a), Element::Index(b)) => a.cmp(b),
+            (a, b) => a.rank().cmp(&b.rank()),
+        }
+    }
+}
+
+impl PartialOrd for Element {
+    fn partial_cmp(&self, other: &Element) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Element {
+    fn eq(&self, other: &Element) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Element {}
 
 impl Element {
     pub fn field(name: &str) -> Element {
@@ -37,16 +64,6 @@ impl Element {
             Element::Key(_) => 1,
             Element::Value(_) => 2,
             Element::Index(_) => 3,
-        }
-    }
-
-    fn order(&self, other: &Element) -> Ordering {
-        match (self, other) {
-            (Element::Field(a), Element::Field(b)) => a.cmp(b),
-            (Element::Key(a), Element::Key(b)) => order_keys(a, b),
-            (Element::Value(a), Element::Value(b)) => order_values(a, b),
-            (Element::Index(a), Element::Index(b)) => a.cmp(b),
-            (a, b) => a.rank().cmp(&b.rank()),
         }
     }
 
@@ -169,30 +186,19 @@ pub struct Node {
 
 /// A set of paths, as a tree in canonical order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Set(pub(super) Vec<(Element, Node)>);
+pub struct Set(pub(super) BTreeMap<Element, Node>);
 
 impl Set {
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|(_, n)| !n.member && n.below.is_empty())
     }
 
-    fn find(&self, element: &Element) -> Result<usize, usize> {
-        self.0.binary_search_by(|(e, _)| e.order(element))
-    }
-
     pub fn get(&self, element: &Element) -> Option<&Node> {
-        self.find(element).ok().map(|i| &self.0[i].1)
+        self.0.get(element)
     }
 
     pub(super) fn slot(&mut self, element: &Element) -> &mut Node {
-        let at = match self.find(element) {
-            Ok(at) => at,
-            Err(at) => {
-                self.0.insert(at, (element.clone(), Node::default()));
-                at
-            }
-        };
-        &mut self.0[at].1
+        self.0.entry(element.clone()).or_default()
     }
 
     /// Insert one path. The empty path is the object itself and is never in a set.
@@ -315,20 +321,22 @@ impl Set {
                 member: below_map.is_none_or(|m| m.is_empty() || m.contains_key(".")),
                 below: Set::from_value(below)?,
             };
-            set.0.push((element, node));
-        }
-        if !set.0.is_sorted_by(|a, b| a.0.order(&b.0) == Ordering::Less) {
-            set.0.sort_by(|a, b| a.0.order(&b.0));
-            set.0.dedup_by(|a, b| a.0 == b.0);
+            set.0.entry(element).or_insert(node);
         }
         Ok(set)
     }
 
     /// Whether any path of this set is in `raw` (FieldsV1), found without parsing it.
     pub fn touches(&self, raw: &Value) -> bool {
-        self.0.iter().any(|(element, node)| {
-            raw.get(&element.wire()).is_some_and(|r| (node.member && is_member(r)) || node.below.touches(r))
-        })
+        let hit = |node: &Node, r: &Value| (node.member && is_member(r)) || node.below.touches(r);
+        match raw.as_map() {
+            // The shorter side asks: a thousand owners of one field each are not asked for a thousand fields each.
+            Some(map) if map.len() < self.0.len() => map.iter().any(|(wire, r)| {
+                let element = Element::parse(wire).ok().flatten();
+                element.and_then(|element| self.get(&element)).is_some_and(|node| hit(node, r))
+            }),
+            _ => self.0.iter().any(|(element, node)| raw.get(&element.wire()).is_some_and(|r| hit(node, r))),
+        }
     }
 
     /// Whether every path of this set is in `raw` (FieldsV1), found without parsing it.

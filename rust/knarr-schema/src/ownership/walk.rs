@@ -2,6 +2,8 @@
 //!
 //! Source: structured-merge-diff v6 `typed/{tofieldset,compare,merge,remove,validate}.go`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use knarr_value::{Map, Str, TypeTable, Value};
 
 use super::set::{Element, Set};
@@ -21,14 +23,11 @@ fn collect(types: &TypeTable, place: Place<'_>, value: &Value, path: &mut Vec<El
         }
         Atom::List { relation, element } => {
             let items = value.as_list().unwrap_or_default();
-            let elements: Vec<Option<Element>> = items.iter().map(|v| item(types, relation, element, v).ok()).collect();
-            for (i, (value, pe)) in items.iter().zip(&elements).enumerate() {
-                let Some(pe) = pe else { continue };
-                let twice = elements.iter().enumerate().any(|(j, other)| i != j && other.as_ref() == Some(pe));
-                path.push(pe.clone());
+            for (pe, places) in places(types, relation, element, items) {
+                path.push(pe);
                 // Of an item that stands there twice, only the item itself is owned, as a whole.
-                if !twice {
-                    collect(types, element, value, path, set);
+                if let [only] = places[..] {
+                    collect(types, element, &items[only], path, set);
                 }
                 set.insert(path);
                 path.pop();
@@ -47,6 +46,22 @@ fn collect(types: &TypeTable, place: Place<'_>, value: &Value, path: &mut Vec<El
             }
         }
     }
+}
+
+/// Where each item of an associative list stands; those that are none have no place.
+fn places(
+    types: &TypeTable,
+    relation: Relation<'_>,
+    element: Place<'_>,
+    items: &[Value],
+) -> BTreeMap<Element, Vec<usize>> {
+    let mut places: BTreeMap<Element, Vec<usize>> = BTreeMap::new();
+    for (i, value) in items.iter().enumerate() {
+        if let Ok(pe) = item(types, relation, element, value) {
+            places.entry(pe).or_default().push(i);
+        }
+    }
+    places
 }
 
 /// What differs between two values. No path stands in more than one set.
@@ -153,45 +168,29 @@ impl<'a> Compare<'a> {
     }
 
     fn lists(&mut self, relation: Relation<'a>, element: Place<'a>, old: &[Value], new: &[Value]) {
-        let index = |items: &[Value]| -> Vec<(Element, usize)> {
-            items
-                .iter()
-                .enumerate()
-                .filter_map(|(i, v)| item(self.types, relation, element, v).ok().map(|e| (e, i)))
-                .collect()
-        };
-        let (lefts, rights) = (index(old), index(new));
-        let mut seen: Vec<&Element> = Vec::with_capacity(lefts.len() + rights.len());
-        for (pe, _) in lefts.iter().chain(&rights) {
-            if seen.contains(&pe) {
-                continue;
-            }
-            seen.push(pe);
-            let of = |list: &[(Element, usize)], items: &'_ [Value]| -> Vec<Value> {
-                list.iter().filter(|(e, _)| e == pe).map(|(_, i)| items[*i].clone()).collect()
-            };
-            let only = |list: &[(Element, usize)]| {
-                let mut found = list.iter().filter(|(e, _)| e == pe);
-                (found.next().map(|(_, i)| *i), found.next().is_some())
-            };
-            let ((left, many_left), (right, many_right)) = (only(&lefts), only(&rights));
+        let lefts = places(self.types, relation, element, old);
+        let rights = places(self.types, relation, element, new);
+        for pe in lefts.keys().chain(rights.keys().filter(|pe| !lefts.contains_key(pe))) {
+            let (left, right) =
+                (lefts.get(pe).map_or(&[][..], Vec::as_slice), rights.get(pe).map_or(&[][..], Vec::as_slice));
+            let (first_left, first_right) = (left.first().map(|i| &old[*i]), right.first().map(|i| &new[*i]));
             self.path.push(pe.clone());
-            match (many_left, many_right) {
-                (false, false) => self.visit(element, left.map(|i| &old[i]), right.map(|i| &new[i])),
+            match (left.len() > 1, right.len() > 1) {
+                (false, false) => self.visit(element, first_left, first_right),
                 (true, true) => {
-                    if of(&lefts, old) != of(&rights, new) {
+                    if left.iter().map(|i| &old[*i]).ne(right.iter().map(|i| &new[*i])) {
                         self.out.taken.insert(&self.path);
                     }
                 }
                 (true, false) => {
-                    if let Some(i) = right {
-                        self.visit(element, None, Some(&new[i]));
+                    if first_right.is_some() {
+                        self.visit(element, None, first_right);
                     }
                     self.out.removed.insert(&self.path);
                 }
                 (false, true) => {
-                    if let Some(i) = left {
-                        self.visit(element, Some(&old[i]), None);
+                    if first_left.is_some() {
+                        self.visit(element, first_left, None);
                     }
                     self.out.taken.insert(&self.path);
                 }
@@ -258,23 +257,25 @@ fn merge_lists(
         items.iter().filter_map(|v| item(types, relation, element, v).ok()).collect()
     };
     let (lefts, rights) = (index(old), index(new));
-    let in_old = |pe: &Element| {
-        let mut at = lefts.iter().enumerate().filter(|(_, e)| *e == pe);
-        // Items that stand there twice are not merged but replaced.
-        at.next().map(|(i, _)| if at.next().is_some() { None } else { Some(&old[i]) })
+    let left_places = places(types, relation, element, old);
+    let right_places = places(types, relation, element, new);
+    // Items that stand there twice are not merged but replaced.
+    let in_old = |pe: &Element| match left_places.get(pe).map(Vec::as_slice) {
+        Some([only]) => Some(&old[*only]),
+        _ => None,
     };
-    let in_new = |pe: &Element| rights.iter().position(|e| e == pe).map(|i| &new[i]);
-    let mut shared = rights.iter().filter(|pe| lefts.contains(pe));
+    let in_new = |pe: &Element| right_places.get(pe).and_then(|places| places.first()).map(|i| &new[*i]);
+    let mut shared = rights.iter().filter(|pe| left_places.contains_key(pe));
     let mut next_shared = shared.next();
-    let mut done: Vec<&Element> = Vec::with_capacity(rights.len());
+    let mut done: BTreeSet<&Element> = BTreeSet::new();
     let mut out = Vec::with_capacity(old.len().max(new.len()));
     let (mut l, mut r) = (0, 0);
     while l < lefts.len() || r < rights.len() {
         if l < lefts.len() && r < rights.len() {
             let pe = &lefts[l];
             if *pe == rights[r] {
-                done.push(pe);
-                out.extend(merge(types, element, in_old(pe).flatten(), in_new(pe)));
+                done.insert(pe);
+                out.extend(merge(types, element, in_old(pe), in_new(pe)));
                 l += 1;
                 r += 1;
                 next_shared = shared.next();
@@ -297,8 +298,8 @@ fn merge_lists(
         }
         if r < rights.len() {
             let pe = &rights[r];
-            done.push(pe);
-            out.extend(merge(types, element, in_old(pe).flatten(), in_new(pe)));
+            done.insert(pe);
+            out.extend(merge(types, element, in_old(pe), in_new(pe)));
             r += 1;
             if next_shared == Some(pe) {
                 next_shared = shared.next();
@@ -415,7 +416,7 @@ fn validate(
         }
         Atom::List { relation, element } => {
             let Some(items) = value.as_list() else { return say(format!("expected list, got &{{{}}}", go(value))) };
-            let mut seen: Vec<Element> = Vec::new();
+            let mut seen: BTreeSet<Element> = BTreeSet::new();
             for (i, child) in items.iter().enumerate() {
                 let pe = match relation {
                     Relation::Atomic => Element::Index(i as i64),
@@ -427,13 +428,11 @@ fn validate(
                         }
                     },
                 };
-                if !duplicates && !matches!(relation, Relation::Atomic) {
-                    if seen.contains(&pe) {
-                        errors.push((path.concat(), format!("duplicate entries for key {}", pe.shown())));
-                    }
-                    seen.push(pe.clone());
-                }
                 path.push(pe.shown());
+                if !duplicates && !matches!(relation, Relation::Atomic) && !seen.insert(pe) {
+                    let list = path[..path.len() - 1].concat();
+                    errors.push((list, format!("duplicate entries for key {}", path[path.len() - 1])));
+                }
                 validate(types, element, child, duplicates, path, errors);
                 path.pop();
             }

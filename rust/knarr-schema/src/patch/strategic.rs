@@ -3,7 +3,9 @@
 //! Directives: `$patch: replace|delete` (of a map or of list elements), `$retainKeys`, `$deleteFromPrimitiveList/F`,
 //! `$setElementOrder/F`. Source: apimachinery `strategicpatch/patch.go`; where Go's random map order decides, the patch's order does.
 
-use knarr_value::{Field, Map, Shape, Type, TypeId, TypeTable, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+use knarr_value::{Field, Map, Shape, Type, TypeId, TypeTable, Value, json};
 
 use super::PatchError;
 
@@ -236,7 +238,8 @@ fn retain_keys(original: &mut Map, patch: &mut Map) -> Done<()> {
     let Some(keys) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
     let bad = || PatchError::BadRequest(BAD_RETAIN_KEYS.into());
     let Value::List(keys) = keys else { return Err(bad()) };
-    let kept = |k: &str| keys.iter().any(|v| v.as_str() == Some(k));
+    let keys: BTreeSet<&str> = keys.iter().filter_map(Value::as_str).collect();
+    let kept = |k: &str| keys.contains(k);
     for (key, value) in patch.iter() {
         let exempt = value.is_null() || key.starts_with(DELETE_FROM) || key.starts_with(SET_ORDER);
         if !exempt && !kept(key) {
@@ -347,10 +350,13 @@ fn merge_list(
     }
     if element_kind(&[&original, &patch])? != "map[string]interface {}" {
         if deletes {
-            return Ok(original.into_iter().filter(|v| !patch.contains(v)).collect());
+            let gone = Places::of(&patch, None);
+            return Ok(original.into_iter().filter(|v| gone.first(v, None).is_none()).collect());
         }
-        let both: Vec<Value> = original.iter().chain(&patch).cloned().collect();
-        let (in_patch, server_only) = partition(unique(both), &patch, None)?;
+        // What is there twice stays once; its place is decided below.
+        let mut seen = BTreeSet::new();
+        let both = original.iter().chain(&patch).filter(|item| seen.insert(identity(Some(item))));
+        let (in_patch, server_only) = partition(both.cloned().collect(), &patch, None)?;
         return in_order(in_patch, server_only, &patch, &original, None);
     }
     let Some(by) = by else {
@@ -358,15 +364,18 @@ fn merge_list(
     };
     let (original, patch) = special_elements(original, patch, by)?;
     let mut merged = original.clone();
+    let mut places = Places::of(&merged, Some(by));
     for item in patch.iter() {
-        let key = keyed(item, by)?;
-        let found = position(&merged, by, key)?;
+        let found = places.find(keyed(item, by)?)?;
         match (found, item) {
             (Some(at), Value::Map(change)) => {
                 let Value::Map(have) = merged[at].take() else { return internal(LIST_OF_LISTS) };
                 merged[at] = Value::Map(merge_map(schema, have, change.clone())?);
             }
-            _ => merged.push(item.clone()),
+            _ => {
+                places.add(merged.len(), item, Some(by));
+                merged.push(item.clone());
+            }
         }
     }
     let (in_patch, server_only) = partition(merged, &patch, Some(by))?;
@@ -375,17 +384,14 @@ fn merge_list(
 
 /// Elements that are directives: deletions are done, `replace` makes the patch the whole list.
 fn special_elements(original: Vec<Value>, patch: Vec<Value>, by: &str) -> Done<(Vec<Value>, Vec<Value>)> {
-    let mut original = original;
+    let mut gone = BTreeSet::new();
     let (mut plain, mut replace) = (Vec::with_capacity(patch.len()), false);
     for item in patch {
         let Value::Map(map) = &item else { return internal(LIST_OF_LISTS) };
         match map.get(DIRECTIVE) {
             None => plain.push(item),
             Some(Value::Str(s)) if s == "delete" => {
-                let key = keyed(&item, by)?;
-                while let Some(at) = position(&original, by, key)? {
-                    original.remove(at);
-                }
+                gone.insert(identity(Some(keyed(&item, by)?)));
             }
             Some(Value::Str(s)) if s == "replace" => replace = true,
             Some(Value::Str(s)) if s == "merge" => {
@@ -394,43 +400,71 @@ fn special_elements(original: Vec<Value>, patch: Vec<Value>, by: &str) -> Done<(
             Some(other) => return bad_patch_type(other, map),
         }
     }
-    Ok(if replace { (plain, Vec::new()) } else { (original, plain) })
+    let kept = original.into_iter().filter(|item| gone.is_empty() || !gone.contains(&identity(item.get(by))));
+    Ok(if replace { (plain, Vec::new()) } else { (kept.collect(), plain) })
 }
 
-fn position(items: &[Value], by: &str, key: &Value) -> Done<Option<usize>> {
-    for (i, item) in items.iter().enumerate() {
-        let Value::Map(map) = item else { return internal(format!("value for key {i} is not a map")) };
-        if map.get(by) == Some(key) {
-            return Ok(Some(i));
+/// Equal for equal values, and for two that are absent.
+fn identity(value: Option<&Value>) -> Vec<u8> {
+    let mut out = value.map_or("", go_name).as_bytes().to_vec();
+    match value {
+        Some(Value::Map(map)) => {
+            let mut map = map.clone();
+            map.sort_keys();
+            json::write(&Value::Map(map), &mut out);
         }
+        Some(value) => json::write(value, &mut out),
+        None => {}
     }
-    Ok(None)
+    out
 }
 
-/// Go's deduplication: a later duplicate is overwritten by the last element.
-fn unique(items: Vec<Value>) -> Vec<Value> {
-    let mut items = items;
-    let mut i = 0;
-    while i + 1 < items.len() {
-        let mut j = i + 1;
-        while j < items.len() {
-            if items[i] == items[j] {
-                items.swap_remove(j);
-            } else {
-                j += 1;
-            }
+/// Where the items of a list stand first: by a key field, or as a whole.
+#[derive(Default)]
+struct Places {
+    first: BTreeMap<Vec<u8>, usize>,
+    /// The first item that has no fields, where there is to be a key.
+    broken: Option<usize>,
+}
+
+impl Places {
+    fn of(items: &[Value], by: Option<&str>) -> Places {
+        let mut places = Places::default();
+        for (at, item) in items.iter().enumerate() {
+            places.add(at, item, by);
         }
-        i += 1;
+        places
     }
-    items
+
+    fn add(&mut self, at: usize, item: &Value, by: Option<&str>) {
+        if by.is_some() && item.as_map().is_none() {
+            self.broken.get_or_insert(at);
+        }
+        self.first.entry(identity(by.map_or(Some(item), |by| item.get(by)))).or_insert(at);
+    }
+
+    /// The first item that has the key which `item` has.
+    fn first(&self, item: &Value, by: Option<&str>) -> Option<usize> {
+        self.first.get(&identity(by.map_or(Some(item), |by| item.get(by)))).copied()
+    }
+
+    /// The first item of this key, if all before it have fields.
+    fn find(&self, key: &Value) -> Done<Option<usize>> {
+        let found = self.first.get(&identity(Some(key))).copied();
+        match self.broken {
+            Some(at) if found.is_none_or(|found| found > at) => internal(format!("value for key {at} is not a map")),
+            _ => Ok(found),
+        }
+    }
 }
 
 fn partition(items: Vec<Value>, listed: &[Value], by: Option<&str>) -> Done<(Vec<Value>, Vec<Value>)> {
+    let places = Places::of(listed, by);
     let (mut inside, mut outside) = (Vec::new(), Vec::new());
     for item in items {
         let found = match by {
-            None => listed.contains(&item),
-            Some(by) => position(listed, by, keyed(&item, by)?)?.is_some(),
+            None => places.first(&item, None).is_some(),
+            Some(by) => places.find(keyed(&item, by)?)?.is_some(),
         };
         if found { inside.push(item) } else { outside.push(item) }
     }
@@ -446,21 +480,16 @@ fn in_order(
     server_order: &[Value],
     by: Option<&str>,
 ) -> Done<Vec<Value>> {
-    let index = |order: &[Value], item: &Value| {
-        order.iter().position(|o| match by {
-            None => o == item,
-            Some(by) => o.get(by) == item.get(by),
-        })
-    };
-    let sorted = |items: Vec<Value>, order: &[Value]| {
+    let (patch_order, server_order) = (Places::of(patch_order, by), Places::of(server_order, by));
+    let sorted = |items: Vec<Value>, order: &Places| {
         let (mut kept, deleted): (Vec<_>, Vec<_>) =
             items.into_iter().partition(|v| v.get(DIRECTIVE).and_then(Value::as_str) != Some("delete"));
-        kept.sort_by_key(|v| index(order, v).unwrap_or(usize::MAX));
+        kept.sort_by_cached_key(|v| order.first(v, by).unwrap_or(usize::MAX));
         kept.extend(deleted);
         kept
     };
-    let mut left = sorted(server, server_order).into_iter().peekable();
-    let mut right = sorted(patch, patch_order).into_iter().peekable();
+    let mut left = sorted(server, &server_order).into_iter().peekable();
+    let mut right = sorted(patch, &patch_order).into_iter().peekable();
     let mut out = Vec::new();
     loop {
         let take_left = match (left.peek(), right.peek()) {
@@ -468,7 +497,7 @@ fn in_order(
             (Some(_), None) => true,
             (None, Some(_)) => false,
             (Some(l), Some(r)) => {
-                matches!((index(server_order, l), index(server_order, r)), (Some(l), Some(r)) if l < r)
+                matches!((server_order.first(l, by), server_order.first(r, by)), (Some(l), Some(r)) if l < r)
             }
         };
         out.extend(if take_left { left.next() } else { right.next() });

@@ -29,6 +29,7 @@ pub fn mounts(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     let volumes = pod_volumes(scope);
     let container = scope.frame.value;
     let devices = list(container, "volumeDevices");
+    let volumes: BTreeSet<&str> = volumes.iter().map(|volume| text(volume, "name")).collect();
     let mut paths = BTreeSet::new();
     for (index, mount) in scope.value.as_list().unwrap_or(&[]).iter().enumerate() {
         let place = scope.path.index(index);
@@ -36,7 +37,7 @@ pub fn mounts(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
         if name.is_empty() {
             errors.push(FieldError::required(place.child("name"), ""));
         }
-        if !volumes.iter().any(|v| text(v, "name") == name) {
+        if !volumes.contains(name) {
             errors.push(FieldError::not_found(place.child("name"), name));
         }
         if mount_path.is_empty() {
