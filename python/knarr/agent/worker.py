@@ -310,6 +310,9 @@ class PodWorker:
         for cid in wanted.keys() - self._probes.keys():
             container, spec = wanted[cid]
             self._probes[cid] = self._start_probes(container, spec)
+        if deleting(self.pod):
+            for probes in self._probes.values():
+                probes.only_readiness()
 
     def _start_probes(self, container: Container, spec: Mapping[str, Any]) -> ContainerProbes:
         def unhealthy(reason: str, text: str) -> None:
