@@ -10,10 +10,16 @@ BODY_BYTES_MAX = 10 << 10
 REDIRECTS_MAX = 10
 
 
+PLAIN = "http: server gave HTTP response to HTTPS client"
+
+
 class Outcome(NamedTuple):
+    """answered: there was an answer, whatever it said."""
+
     ok: bool
     text: str = ""
     warning: bool = False
+    answered: bool = False
 
 
 def resolve_port(port: int | str, container: Mapping[str, Any]) -> int:
@@ -64,7 +70,7 @@ async def http_get(action: Mapping[str, Any], host: str, port: int, seconds: flo
                         return Outcome(True, f"Probe terminated redirects, Response body: {body}", True)
                     if 200 <= response.status < 400:
                         return Outcome(True)
-                    return Outcome(False, f"HTTP probe failed with statuscode: {response.status}")
+                    return Outcome(False, f"HTTP probe failed with statuscode: {response.status}", answered=True)
             return Outcome(False, f'Get "{text}": stopped after {REDIRECTS_MAX} redirects')
     except TimeoutError:
         reason = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
@@ -72,6 +78,8 @@ async def http_get(action: Mapping[str, Any], host: str, port: int, seconds: flo
         reason = f"dial tcp {shown}:{port}: connect: {(error.strerror or str(error)).lower()}"
         if isinstance(error.os_error, ConnectionRefusedError):
             reason = f"dial tcp {shown}:{port}: connect: connection refused"
+        if "WRONG_VERSION_NUMBER" in str(error.os_error):
+            reason = PLAIN
     except aiohttp.ServerDisconnectedError:
         reason = "EOF"
     except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -103,9 +103,7 @@ class Cgroups:
                 continue
             groups = [Path(base) for base, _, _ in os.walk(folder, topdown=False)]
             for group in groups:
-                if kill:
-                    _kill(group)
-                _remove(group)
+                _remove(group, kill)
 
     def prune(self, path: str) -> None:
         """Remove a group and the empty ones inside; those with processes stay."""
@@ -131,9 +129,12 @@ def _kill(group: Path) -> None:
             continue
 
 
-def _remove(group: Path) -> None:
-    # A group stays busy for some milliseconds after its last process ended.
-    for attempt in range(5):
+def _remove(group: Path, kill: bool) -> None:
+    # A group stays busy for some milliseconds after its last process ended (62 ms in all), and a killed one ends when
+    # the machine comes to it (2 s in all).
+    for attempt in range(10 if kill else 5):
+        if kill:
+            _kill(group)
         try:
             group.rmdir()
             return

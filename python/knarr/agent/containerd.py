@@ -4,8 +4,8 @@ Everything it owns lies below `data_dir/agent/containerd` (root, state, opt, soc
 is untouched. Only what containerd fixes itself lies elsewhere: shims listen below /run/containerd/s under names that
 are hashes of this containerd's own address.
 
-The process is no child in spirit: it survives a crash of the agent and is adopted by the next one (pid file with start
-time, checked against its command line). Containers live in shims and survive containerd itself.
+The process is no child in spirit: it survives a crash of the agent and is adopted by the next one, which knows it by
+its command line. Containers live in shims and survive containerd itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from knarr.kits.oci import Archive, add_file
 from knarr.kits.paths import socket_dir, write_atomic
-from knarr.kits.process import Process
+from knarr.kits.process import Process, running
 from knarr.kits.tasks import Backoff
 
 from .config import AgentConfig
@@ -67,6 +67,8 @@ class Containerd:
         self._process = self.running()
         if self._process is None:
             self._spawn()
+        else:
+            self._note(self._process)
         try:
             await self._answering()
             await self._sandbox_image()
@@ -127,16 +129,13 @@ class Containerd:
         (SHIM_SOCKETS / name).unlink(missing_ok=True)
 
     def running(self) -> Process | None:
-        """The containerd of this data directory that runs now, whoever started it."""
-        try:
-            pid, started = map(int, self._pid_file.read_text().split())
-        except (FileNotFoundError, ValueError):
-            return None
-        process = Process(pid, started)
-        if not process.alive():
-            return None
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return process if os.fsencode(self.config_file) in command else None
+        """The containerd of this data directory that runs now, whoever started it, known by its command line: who wrote
+        the pid file, that others read, may have been killed before."""
+        found = running(b"--config", os.fsencode(self.config_file))
+        return found[0] if found else None
+
+    def _note(self, process: Process) -> None:
+        write_atomic(self._pid_file, f"{process.pid} {process.started}\n".encode())
 
     def _spawn(self) -> None:
         binary = shutil.which(self._binary)
@@ -165,7 +164,7 @@ class Containerd:
         self._process = Process.of(child.pid)
         if self._process is None:
             raise AgentError(f"containerd ended at once; see {self.dir / 'containerd.log'}")
-        write_atomic(self._pid_file, f"{self._process.pid} {self._process.started}\n".encode())
+        self._note(self._process)
 
     async def _answering(self) -> None:
         runtime = CriRuntime(self.endpoint)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from .actions import http_get, resolve_port
+from .actions import PLAIN, http_get, resolve_port
 from .runtime import Runtime, RuntimeCallError
 
 
@@ -35,8 +35,12 @@ async def run_hook(
             port = resolve_port(action["port"], container)
         except ValueError as error:
             raise HookError(str(error)) from None
-        outcome = await http_get(action, action.get("host") or ip, port, 3600.0, "kube-lifecycle/1.34")
-        if not outcome.ok:
+        where = (action.get("host") or ip, port, 3600.0, "kube-lifecycle/1.34")
+        outcome = await http_get(action, *where)
+        if PLAIN in outcome.text:
+            outcome = await http_get({**action, "scheme": "HTTP"}, *where)
+        # An error is an answer too: the hook has been heard.
+        if not outcome.ok and not outcome.answered:
             raise HookError(outcome.text)
     elif action := handler.get("sleep"):
         await asyncio.sleep(float(action.get("seconds") or 0))

@@ -86,6 +86,10 @@ def credentials(image: str, secrets: Sequence[Mapping[str, Any] | None]) -> list
     return [login for _, login in sorted(found, key=lambda pair: -pair[0])]
 
 
+PullKey = tuple[str, tuple[tuple[str, str], ...]]
+"""(image, (user, password) of each login in the order they are tried)"""
+
+
 @dataclass
 class _Pull:
     backoff: CrashBackoff
@@ -93,11 +97,11 @@ class _Pull:
 
 
 class Images:
-    """For all pods of the node. Pulls of one image are shared; the back-off is per pod and image."""
+    """For all pods of the node. Pulls of one image with the same logins are shared; back-off is per pod and image."""
 
     def __init__(self, runtime: Runtime, clock: Callable[[], float] = time.time) -> None:
         self._runtime, self._clock = runtime, clock
-        self._pulls: dict[str, asyncio.Task[str]] = {}
+        self._pulls: dict[PullKey, asyncio.Task[str]] = {}
         self._failed: dict[tuple[str, str], _Pull] = {}
 
     def forget(self, uid: str) -> None:
@@ -153,11 +157,13 @@ class Images:
             raise ImageError("ImagePullBackOff", f"{message}: ErrImagePull: {failed.error}", until)
         tell("Normal", "Pulling", f'Pulling image "{asked}"')
         try:
-            task = self._pulls.get(reference)
+            logins = credentials(reference, secrets)
+            # What one pod may pull, or fails to, is not what another may.
+            key = (reference, tuple((login["username"], login["password"]) for login in logins))
+            task = self._pulls.get(key)
             if task is None:
-                task = asyncio.create_task(self._try(reference, credentials(reference, secrets), sandbox))
-                self._pulls[reference] = task
-                task.add_done_callback(lambda done: self._pulled(reference, done))
+                task = self._pulls[key] = asyncio.create_task(self._try(reference, logins, sandbox))
+                task.add_done_callback(lambda done: self._pulled(key, done))
             # Shielded: another pod may wait for the same pull.
             used = await asyncio.shield(task)
         except RuntimeCallError as error:
@@ -173,8 +179,8 @@ class Images:
         tell("Normal", "Pulled", text)
         return image.id if image is not None else used, image
 
-    def _pulled(self, reference: str, done: asyncio.Task[str]) -> None:
-        self._pulls.pop(reference, None)
+    def _pulled(self, key: PullKey, done: asyncio.Task[str]) -> None:
+        self._pulls.pop(key, None)
         if not done.cancelled():
             # Looked at, though the pods that waited for it may be gone: their failure is nobody's news then.
             done.exception()

@@ -11,9 +11,8 @@ import os
 import shutil
 import signal
 import time
-from pathlib import Path
 
-from knarr.kits.process import Process
+from knarr.kits.process import running
 from knarr.network.links import ip, ip_json, links
 
 from . import leftovers
@@ -34,7 +33,7 @@ def end(config: AgentConfig, node: str) -> None:
     node: what marked it; its name, and with it the way to this id, is lost with the data.
     """
     own = Containerd(config)
-    for process in running(os.fsencode(own.config_file)):
+    for process in running(b"--config", os.fsencode(own.config_file)):
         process.signal(signal.SIGKILL)
     own.end_shims()
     Cgroups.detect().remove(f"/knarr-{node}", kill=True)
@@ -46,19 +45,6 @@ def end(config: AgentConfig, node: str) -> None:
     leftovers.remove(config)
     remove_folders(config)
     shutil.rmtree(config.data_dir / "agent", ignore_errors=True)
-
-
-def running(argument: bytes) -> list[Process]:
-    """The processes with this argument in their command lines."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        process = Process.of(int(folder.name))
-        try:
-            if process is not None and argument in (folder / "cmdline").read_bytes().split(b"\0"):
-                found.append(process)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found
 
 
 def pods_namespaces(bridge: str) -> set[str]:

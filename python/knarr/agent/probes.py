@@ -75,10 +75,17 @@ class ContainerProbes:
         if self.state.started:
             self._started.set()
         self._tasks = TaskSet("probes")
+        self._running: dict[str, asyncio.Task[None]] = {}
         for kind in KINDS:
             spec = container.get(f"{kind}Probe")
             if spec and not (kind == "startup" and self.state.started):
-                self._tasks.spawn(self._loop(kind, spec), f"{container['name']}/{kind}")
+                self._running[kind] = self._tasks.spawn(self._loop(kind, spec), f"{container['name']}/{kind}")
+
+    def only_readiness(self) -> None:
+        """The container is to end: whether it lives is no question any more."""
+        for kind in ("startup", "liveness"):
+            if kind in self._running:
+                self._running[kind].cancel()
 
     async def close(self) -> None:
         await self._tasks.close()

@@ -317,23 +317,27 @@ def pod_status(pod: Mapping[str, Any], observed: Observed, host: Host, now: floa
     init = entries(spec.get("initContainers") or (), "initContainerStatuses", True)
     main = entries(spec["containers"], "containerStatuses", False)
     ephemeral = entries(spec.get("ephemeralContainers") or (), "ephemeralContainerStatuses", False)
+    ended = ("Succeeded", "Failed")
     # Who says that a pod has to end comes too late for one that succeeded.
     rejection = observed.rejection if old.get("phase") != "Succeeded" else None
     terminal = (deleting(pod) or rejection is not None) and not observed.any_running()
     which = phase(pod, init, main, terminal)
-    if old.get("phase") in ("Succeeded", "Failed"):
+    if old.get("phase") in ended:
         # A pod that has ended stays so, whatever becomes of its records.
         which = old["phase"]
     if terminal and which in ("Pending", "Running") and (rejection is not None or observed.containers):
         which = "Failed"
     if rejection is not None:
         which = "Failed"
+    if which in ended and old.get("phase") not in ended and observed.any_running():
+        # Not before the last container has ended: whoever reads it may give away what the pod holds.
+        which, rejection = old.get("phase") or "Pending", None
     status: dict[str, Any] = {
         k: v for k, v in old.items() if k in ("nominatedNodeName", "resize", "resourceClaimStatuses")
     }
     status["phase"] = which
     for key in ("reason", "message"):
-        value = getattr(rejection, key, None) or (old.get(key) if which in ("Succeeded", "Failed") else None)
+        value = getattr(rejection, key, None) or (old.get(key) if which in ended else None)
         if value:
             status[key] = value
     generation = pod["metadata"].get("generation")
@@ -341,7 +345,7 @@ def pod_status(pod: Mapping[str, Any], observed: Observed, host: Host, now: floa
         status["observedGeneration"] = generation
     sandbox = observed.sandboxes[0] if observed.sandboxes else None
     sandbox_ready = sandbox is not None and sandbox.ready and bool(sandbox.ips or spec.get("hostNetwork"))
-    if which in ("Succeeded", "Failed") and not observed.any_running():
+    if which in ended and not observed.any_running():
         sandbox_ready = False
     fresh = conditions(pod, which, init, main, sandbox_ready)
     status["conditions"] = merge_conditions(old.get("conditions") or (), fresh, stamp, generation)

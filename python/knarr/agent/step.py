@@ -184,9 +184,8 @@ def _run(pod: Mapping[str, Any], observed: Observed, now: float, wake: float) ->
     waiting |= waits
     wake = min(wake, wake_init)
     if not initialized:
-        failed = _failed_init(pod, observed)
-        if failed and not observed.any_running():
-            return Decision((*actions, *(StopSandbox(s.id) for s in observed.sandboxes if s.ready)), waiting, wake)
+        if _failed_init(pod, observed):
+            return Decision((*_prune(observed), *_end(pod, observed).actions), waiting, wake)
         return Decision(tuple(actions), waiting, wake)
     for container in spec.get("ephemeralContainers") or ():
         if observed.newest(container["name"]) is None:

@@ -300,7 +300,7 @@ class PodWorker:
 
     def _sync_probes(self) -> None:
         wanted: dict[str, tuple[Container, Mapping[str, Any]]] = {}
-        if self._rejection is None and not self._gone:
+        if not self._gone:
             specs = {c["name"]: c for c in every_container(self.pod)}
             for container in self.containers.values():
                 spec = specs.get(container.name)
@@ -313,6 +313,9 @@ class PodWorker:
         for cid in wanted.keys() - self._probes.keys():
             container, spec = wanted[cid]
             self._probes[cid] = self._start_probes(container, spec)
+        if deleting(self.pod) or self._rejection is not None:
+            for probes in self._probes.values():
+                probes.only_readiness()
 
     def _start_probes(self, container: Container, spec: Mapping[str, Any]) -> ContainerProbes:
         def unhealthy(reason: str, text: str) -> None:

@@ -74,6 +74,20 @@ class Process:
             await self.ended()
 
 
+def running(*arguments: bytes) -> list[Process]:
+    """The processes with these arguments, in this order, in their command lines; the oldest first."""
+    wanted = b"\0" + b"\0".join(arguments) + b"\0"
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        process = Process.of(int(folder.name))
+        try:
+            if process is not None and wanted in (folder / "cmdline").read_bytes():
+                found.append(process)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return sorted(found, key=lambda process: process.started)
+
+
 def _resolve(done: asyncio.Future[None]) -> None:
     if not done.done():
         done.set_result(None)

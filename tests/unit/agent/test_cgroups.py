@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from knarr.agent.cgroups import Cgroups, parent_path
 from knarr.agent.runtime import Limits
 
@@ -54,3 +55,25 @@ def test_version_1_has_a_group_in_each_hierarchy(tmp_path: Path) -> None:
         emptied(tmp_path / name / "knarr-id")
     cgroups.remove("/knarr-id")
     assert not list(tmp_path.glob("*/knarr-id"))
+
+
+def test_a_group_is_removed_when_what_was_killed_in_it_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a second later, on a machine that has much to do."""
+    group, waited = tmp_path / "knarr-x", [0.0]
+    group.mkdir()
+    remove = Path.rmdir
+
+    def rmdir(path: Path) -> None:
+        if waited[0] < 0.5:
+            raise OSError("Device or resource busy")
+        remove(path)
+
+    def sleep(seconds: float) -> None:
+        waited[0] += seconds
+
+    monkeypatch.setattr(Path, "rmdir", rmdir)
+    monkeypatch.setattr("time.sleep", sleep)
+    Cgroups(tmp_path, unified=True).remove("/knarr-x", kill=True)
+    assert not group.exists()

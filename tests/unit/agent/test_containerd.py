@@ -54,6 +54,27 @@ def test_a_container_s_root_is_open_whatever_mask_the_agent_has(
     assert told.read_text().strip() == "0022"
 
 
+def test_a_containerd_is_found_whose_starter_was_killed_before_it_noted_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = script(tmp_path / "containerd", "sleep 60; exit")
+    script(tmp_path / "runc", "")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    config = AgentConfig(
+        kubeconfig=tmp_path / "none", node_name="n", node_ip="127.0.0.1", data_dir=tmp_path / "d", bind="127.0.0.1"
+    )
+    monkeypatch.setattr("knarr.agent.containerd.write_atomic", lambda *_: None)
+    containerd = Containerd(config, str(fake))
+    assert containerd.running() is None
+    containerd._spawn()
+    assert containerd._process is not None
+    try:
+        assert Containerd(config).running() == containerd._process
+    finally:
+        os.killpg(containerd._process.pid, signal.SIGKILL)
+        containerd._process.reap()
+
+
 def test_the_sandbox_s_image_is_the_pause_program_alone(tmp_path: Path) -> None:
     out = tmp_path / "pause.tar"
     pause_archive("knarr.dev/pause:1").write(out)

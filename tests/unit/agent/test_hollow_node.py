@@ -130,3 +130,27 @@ async def test_a_container_that_does_not_start_waits_with_the_runtimes_own_words
         await node.api.until(lambda: "waiting" in node.container("p").get("state", {}))
         await node.api.until(lambda: node.container("p")["state"]["waiting"].get("reason") == reason)
         assert node.container("p")["state"]["waiting"]["message"] == "no such program"
+
+
+async def test_a_pod_that_ends_is_asked_whether_it_is_ready_but_not_whether_it_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def closed(*_: object) -> bool:
+        return False
+
+    async with TestNode(tmp_path, "hollow") as node:
+
+        def told(words: str) -> bool:
+            return any(words in o["message"] for (kind, _, _), o in node.api.objects.items() if kind == "events")
+
+        probe = {"tcpSocket": {"port": 80}, "periodSeconds": 0.05, "failureThreshold": 9}
+        hook = {"preStop": {"sleep": {"seconds": 2}}}
+        node.run("p", {"livenessProbe": probe, "readinessProbe": probe, "lifecycle": hook})
+        await node.until_ready("p")
+        node.api.delete("pods", "p")
+        await node.api.until(lambda: told("Stopping container"))
+        assert node.agent is not None
+        monkeypatch.setattr(node.agent.runtime, "probe_tcp", closed)
+        await node.api.until(lambda: told("Readiness probe failed"))
+        await node.until_gone("p")
+        assert not told("Liveness probe failed")

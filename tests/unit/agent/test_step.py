@@ -273,6 +273,23 @@ def test_the_deadline_passes_by_what_has_ended() -> None:
     assert late["phase"] == "Succeeded" and "reason" not in late
 
 
+def test_a_pod_has_not_ended_while_something_of_it_runs() -> None:
+    for subject, observed, whole in (
+        (pod(policy="Never", init=(init("s", sidecar=True),)), seen(ran("s"), ran("c", EXITED)), "Succeeded"),
+        (pod(policy="Never", init=(init("s", sidecar=True), init("i"))), seen(ran("s"), ran("i", EXITED, 1)), "Failed"),
+        (pod(), seen(ran("c"), rejection=steps.DEADLINE), "Failed"),
+    ):
+        subject["status"] = {"phase": "Running", "startTime": "1970-01-12T13:46:30Z"}
+        status = pod_status(subject, observed, Host(("10.9.9.9",)), NOW)
+        assert status["phase"] == "Running" and "reason" not in status
+        (kill,) = steps.step({**subject, "status": status}, observed, NOW).actions
+        assert isinstance(kill, steps.KillContainer)
+        done = {n: tuple(replace(c, state=EXITED) for c in found) for n, found in observed.containers.items()}
+        status = pod_status({**subject, "status": status}, replace(observed, containers=done), Host(("h",)), NOW)
+        assert status["phase"] == whole
+        assert status.get("reason") == (steps.DEADLINE.reason if observed.rejection else None)
+
+
 def test_a_container_that_never_ran_began_at_the_beginning_of_time() -> None:
     never = replace(ran("c", EXITED, 128), started_at=0, reason="StartError")
     (entry,) = pod_status(pod(policy="Never"), seen(never), Host(("10.9.9.9",)), NOW)["containerStatuses"]
