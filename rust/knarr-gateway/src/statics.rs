@@ -57,7 +57,12 @@ impl Statics {
         let forms = table.get(path).or_else(|| table.get(path.trim_end_matches('/')))?;
         let accept = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
         let offers = forms.iter().filter_map(|form| form.content_type.to_str().ok());
-        let Some(document) = negotiate::choose(accept, offers.clone()).and_then(|at| forms.get(at)) else {
+        let chosen = match &forms[..] {
+            // What has one form has it for everybody: keys for whoever checks tokens, whatever else the client reads.
+            [only] => Some(only),
+            _ => negotiate::choose(accept, offers.clone()).and_then(|at| forms.get(at)),
+        };
+        let Some(document) = chosen else {
             let accepted = offers.collect::<Vec<_>>().join(", ");
             return Some(crate::reply::status(&knarr_machinery::Status::not_acceptable(&accepted)));
         };
@@ -117,6 +122,10 @@ mod tests {
         assert_eq!(body("application/json;as=List;v=v2;g=x,application/json"), "grouped");
         assert_eq!(body("application/json, */*"), "plain");
         assert_eq!(statics.answer("/api", "", &headers(&[("accept", "text/css")])).expect("there").status(), 406);
+        let content_type = HeaderValue::from_static("application/jwk-set+json");
+        statics.set("/keys", Document { content_type, body: "{}".into(), etag: String::new(), immutable: false });
+        let json = headers(&[("accept", "application/json")]);
+        assert_eq!(statics.answer("/keys", "", &json).expect("there").status(), 200, "the only form there is");
         assert!(statics.answer("/apix", "", &HeaderMap::new()).is_none());
     }
 
