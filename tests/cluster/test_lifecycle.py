@@ -193,7 +193,13 @@ def test_an_interrupted_down_says_what_to_do(own: Cluster) -> None:
     """Interrupted while it waits for a server that does not end; called again, it ends all."""
     server = own.pid("server")
     os.kill(server, signal.SIGSTOP)
-    process = subprocess.Popen([KNARR, "down", "--data-dir", own.data_dir], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [KNARR, "down", "--data-dir", own.data_dir],
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell's background jobs, these tests perhaps among them, ignore interrupts, and so would what they start
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         eventually(lambda: not json_alive(own, "agent"), 20, 0.05)
         process.send_signal(signal.SIGINT)

@@ -37,9 +37,10 @@ from .reporter import PODS
 from .runtime import Container, ContainerState, Runtime, RuntimeCallError, Sandbox
 from .serve import NodeApi
 from .server import Handlers
+from .shared import Shared
 from .status import Host
 from .volumes import teardown
-from .worker import PodWorker, Shared
+from .worker import PodWorker
 
 log = logging.getLogger(__name__)
 

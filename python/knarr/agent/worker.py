@@ -9,57 +9,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from knarr.client.protocol import Client
 from knarr.kits.tasks import Backoff, Latch, TaskSet
 
 from . import step as steps
 from .admission import demands
-from .cgroups import Cgroups
 from .containers import ContainerStarter, StartFailed, read_termination
-from .events import Recorder
 from .hooks import HookError, run_hook
-from .images import Images
-from .objects import Objects, Tokens, sources
+from .objects import sources
 from .observed import CrashBackoff, Failure, Observed, Rejection, deleting
 from .pleg import SETTLE_SECONDS
-from .podspec import NodeFacts, cgroup, every_container, pod_dir, referenced, sandbox_spec
+from .podspec import cgroup, every_container, pod_dir, referenced, sandbox_spec
 from .probes import KINDS, ContainerProbes, Target
 from .reporter import Reporter
 from .resources import pod_limits
-from .runtime import Container, ContainerState, Runtime, RuntimeCallError, Sandbox
-from .status import OWNED, Host, pod_status
+from .runtime import Container, ContainerState, RuntimeCallError, Sandbox
+from .shared import Shared
+from .status import OWNED, pod_status
 from .volumes import Context, PodVolumes, Token, teardown
 
 log = logging.getLogger(__name__)
 
 USAGE_PERIOD_SECONDS = 10.0
 VOLUME_RETRY_FIRST, VOLUME_RETRY_LAST = 0.5, 30.0
-
-
-@dataclass
-class Shared:
-    """What all workers of a node use. facts() and services() are read at each use: they change."""
-
-    runtime: Runtime
-    client: Client
-    recorder: Recorder
-    images: Images
-    objects: Objects
-    tokens: Tokens
-    cgroups: Cgroups | None
-    host: Host
-    facts: Callable[[], NodeFacts]
-    services: Callable[[], tuple[Mapping[str, Any], ...]]
-    allocatable: Callable[[], Mapping[str, str]]
-    ended_unseen: Callable[[str], bool]
-    look: Callable[[PodWorker, str], Coroutine[Any, Any, None]]
-    mounts: bool = True
-    clock: Callable[[], float] = time.time
 
 
 class PodWorker:

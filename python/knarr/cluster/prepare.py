@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import ipaddress
 import json
 import os
@@ -127,6 +128,8 @@ def in_child(config: Config) -> None:
     reader, writer = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
+        # What the caller left to be collected may wait for threads that this process has not.
+        gc.disable()
         said = {"message": "the certificates could not be made"}
         try:
             if not certificates_current(config):
