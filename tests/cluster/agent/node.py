@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import functools
 import importlib.util
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -36,7 +38,9 @@ def images() -> Path:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    out = Path(tempfile.mkdtemp(prefix="knarr-images-")) / "images.tar"
+    folder = tempfile.mkdtemp(prefix="knarr-images-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    out = Path(folder) / "images.tar"
     assert module.main([str(out)]) == 0
     return out
 
