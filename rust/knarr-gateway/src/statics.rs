@@ -125,7 +125,8 @@ mod tests {
         let content_type = HeaderValue::from_static("application/jwk-set+json");
         statics.set("/keys", Document { content_type, body: "{}".into(), etag: String::new(), immutable: false });
         let json = headers(&[("accept", "application/json")]);
-        assert_eq!(statics.answer("/keys", "", &json).expect("there").status(), 200, "the only form there is");
+        let code = statics.answer("/keys", "", &json).map(|reply| reply.status().as_u16());
+        assert_eq!(code, Some(200), "the only form there is");
         assert!(statics.answer("/apix", "", &HeaderMap::new()).is_none());
     }
 

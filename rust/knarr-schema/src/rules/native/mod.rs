@@ -18,7 +18,18 @@ mod workload;
 
 use super::Scope;
 use crate::error::{CompileError, FieldError};
+use knarr_value::Value;
 use serde_json::Value as Json;
+
+/// A field's text; empty where there is none.
+fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value.get(field).and_then(Value::as_str).unwrap_or("")
+}
+
+/// A field's items; none where there is no list.
+fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
+    value.get(field).and_then(Value::as_list).unwrap_or(&[])
+}
 
 type Run = fn(&Scope<'_>, &mut Vec<FieldError>);
 

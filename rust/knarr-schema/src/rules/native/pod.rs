@@ -1,16 +1,13 @@
 //! Small rules of a PodSpec whose errors stand elsewhere, or show something else, than what they check.
 
 use super::super::{Scope, is_unset};
+use super::text;
 use crate::error::FieldError;
 use crate::formats;
 use knarr_value::Value;
 
 /// All search paths with a space between them, in bytes.
 const SEARCH_LIST_MAX: usize = 2048;
-
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value.get(field).and_then(Value::as_str).unwrap_or("")
-}
 
 pub fn searches(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
     let list = scope.value.as_list().unwrap_or(&[]);

@@ -2,14 +2,11 @@
 
 use super::super::immutable::same;
 use super::super::{NULL, Scope};
+use super::list;
 use crate::error::FieldError;
 use knarr_value::{Str, Value};
 
 const UPDATABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-
-fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
-    value.get(field).and_then(Value::as_list).unwrap_or(&[])
-}
 
 /// At `spec`, on update.
 pub fn run(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {

@@ -2,6 +2,7 @@
 //! as warnings. Source: kubernetes `pkg/api/pod/warnings.go`, `pkg/api/node/util.go`.
 
 use super::super::{NULL, Scope};
+use super::{list, text};
 use crate::error::FieldError;
 use crate::formats;
 use crate::path::Path;
@@ -56,14 +57,6 @@ type Lines = Vec<FieldError>;
 /// A line `path: words`.
 fn say(path: String, words: impl Into<String>, lines: &mut Lines) {
     lines.push(FieldError::invalid(path, Value::Null, words));
-}
-
-fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
-    value.get(field).and_then(Value::as_list).unwrap_or(&[])
-}
-
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value.get(field).and_then(Value::as_str).unwrap_or("")
 }
 
 fn has(value: &Value, field: &str) -> bool {

@@ -1,6 +1,7 @@
 //! The addresses of a Service: clusterIP and clusterIPs agree, families are distinct, and once given they stay.
 
 use super::super::{NULL, Scope};
+use super::text;
 use crate::error::FieldError;
 use crate::formats;
 use knarr_value::Value;
@@ -8,10 +9,6 @@ use knarr_value::Value;
 fn texts<'v>(value: &'v Value, field: &str) -> Vec<&'v str> {
     let list = value.get(field).and_then(Value::as_list).unwrap_or(&[]);
     list.iter().map(|v| v.as_str().unwrap_or("")).collect()
-}
-
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value.get(field).and_then(Value::as_str).unwrap_or("")
 }
 
 fn headless(ips: &[&str]) -> bool {
@@ -238,28 +235,27 @@ pub fn source_ranges(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {
 pub fn warnings(scope: &Scope<'_>, lines: &mut Vec<FieldError>) {
     const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
     let spec = scope.get("spec");
-    let text = |field: &str| spec.get(field).and_then(Value::as_str).unwrap_or("");
     let external = spec.get("externalIPs").is_some_and(|list| !crate::rules::is_unset(list));
     let mut say = |words: String| lines.push(FieldError::invalid("<nil>", Value::Null, words));
     if scope.value.path(&["metadata", "annotations", HINTS]).is_some() {
         say(format!("annotation {HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"));
     }
-    if text("type") == "ClusterIP" && text("clusterIP") == "None" {
+    if text(spec, "type") == "ClusterIP" && text(spec, "clusterIP") == "None" {
         for (said, field) in [
-            (!text("loadBalancerIP").is_empty(), "loadBalancerIP"),
+            (!text(spec, "loadBalancerIP").is_empty(), "loadBalancerIP"),
             (external, "externalIPs"),
-            (text("sessionAffinity") != "None", "SessionAffinity"),
+            (text(spec, "sessionAffinity") != "None", "SessionAffinity"),
         ] {
             if said {
                 say(format!("spec.{field} is ignored for headless services"));
             }
         }
     }
-    let named = text("type") == "ExternalName";
+    let named = text(spec, "type") == "ExternalName";
     if named && external {
         say("spec.externalIPs is ignored when spec.type is \"ExternalName\"".to_owned());
     }
-    if !named && !text("externalName").is_empty() {
+    if !named && !text(spec, "externalName").is_empty() {
         say("spec.externalName is ignored when spec.type is not \"ExternalName\"".to_owned());
     }
 }

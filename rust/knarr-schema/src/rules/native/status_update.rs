@@ -1,17 +1,10 @@
 //! A pod's status update: what has ended does not begin again unless its restart policy says so; the QoS class stays.
 
 use super::super::{NULL, Scope};
+use super::{list, text};
 use crate::error::FieldError;
 use crate::formats;
 use knarr_value::Value;
-
-fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
-    value.get(field).and_then(Value::as_list).unwrap_or(&[])
-}
-
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value.get(field).and_then(Value::as_str).unwrap_or("")
-}
 
 /// At the pod, on an update of `status`.
 pub fn run(scope: &Scope<'_>, errors: &mut Vec<FieldError>) {

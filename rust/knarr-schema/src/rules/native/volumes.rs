@@ -1,19 +1,12 @@
 //! Mounts and devices of a container: they name volumes of its pod. The running group's root is the container, its caller's the PodSpec.
 
 use super::super::{NULL, Scope};
+use super::{list, text};
 use crate::error::FieldError;
 use crate::formats;
 use crate::path::Path;
 use knarr_value::Value;
 use std::collections::BTreeSet;
-
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value.get(field).and_then(Value::as_str).unwrap_or("")
-}
-
-fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
-    value.get(field).and_then(Value::as_list).unwrap_or(&[])
-}
 
 fn messages(format: &str, value: &str, path: String, errors: &mut Vec<FieldError>) {
     for message in formats::by_name(format).map(|f| f(value)).unwrap_or_default() {
